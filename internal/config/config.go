@@ -1,0 +1,54 @@
+// Package config is everything an operator can set, in one table.
+//
+// A setting has one name, and four places give it a value; the first that does
+// wins: the flag (--log-level), the environment (TEAHOUSE_LOG_LEVEL), the key of
+// an optional TOML file (log-level, see --config), the default. The same table
+// writes the help text and docs/configuration.md, so none of them can be wrong
+// about another.
+//
+// A name nobody knows is an error wherever it stands, with the nearest name as
+// a suggestion: a misspelt setting that is silently ignored is found out in
+// production. Every error is one sentence that says what to do, and repeats no
+// value that may hold a password.
+package config
+
+import (
+	"log/slog"
+	"path/filepath"
+	"strings"
+)
+
+// Config is a complete and checked set of values. The zero value is not one:
+// take it from Load or Default.
+type Config struct {
+	Listen    string     // host:port of the chat; an empty host is every address
+	Data      string     // folder for everything kept on disk; may not exist yet
+	Store     string     // "" or "sqlite:" and a path; see SQLitePath
+	Layer     string     // "memory"
+	LogLevel  slog.Level // least severe level written
+	LogFormat string     // "text" or "json"
+	Origins   []string   // further allowed origins, as browsers spell them: scheme://host[:port] in lower case
+	BaseURL   string     // public address without a trailing slash; "" is what the request says
+	Limits    bool       // false switches off every rate and every count of sockets
+	Admin     string     // host:port of metrics; "" is off
+	File      string     // file that was read; "" is none
+}
+
+// Default is what Load gives when nothing is set.
+func Default() Config {
+	var c Config
+	for _, s := range settings {
+		if err := s.set(&c, s.initial()); err != nil {
+			panic("config: the default of " + s.name + " is not valid: " + err.Error())
+		}
+	}
+	return c
+}
+
+// SQLitePath is the database file: the one of Store, or teahouse.db in Data.
+func (c Config) SQLitePath() string {
+	if path, ok := strings.CutPrefix(c.Store, sqliteScheme); ok {
+		return path
+	}
+	return filepath.Join(c.Data, "teahouse.db")
+}

@@ -1,0 +1,229 @@
+package config
+
+import (
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// write makes a configuration file and returns its path.
+func write(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "teahouse.toml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestNothingSetIsTheDefault(t *testing.T) {
+	got, err := Load(nil, []string{"PATH=/bin", "HOME=/"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Config{
+		Listen: "localhost:8080", Data: "./teahouse-data", Layer: "memory",
+		LogLevel: slog.LevelInfo, LogFormat: "text", Limits: true,
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("Load with nothing set (-want +got):\n%s", d)
+	}
+	if got, want := got.SQLitePath(), filepath.Join("teahouse-data", "teahouse.db"); got != want {
+		t.Errorf("SQLitePath() = %q, want %q", got, want)
+	}
+}
+
+func TestEverySettingIsReadFromEveryPlace(t *testing.T) {
+	want := Config{
+		Listen: "[::1]:0", Data: "d", Store: "sqlite:x.db", Layer: "memory", LogLevel: slog.LevelDebug,
+		LogFormat: "json", Origins: []string{"https://a.example", "http://b.example:81"},
+		BaseURL: "https://tea.example", Admin: "localhost:9090",
+	}
+	file := write(t, `
+# a comment
+listen = "[::1]:0"
+data = "d"
+store = "sqlite:x.db"
+layer = "memory"
+origin = ["https://A.example:443/", "http://b.example:81"]
+base-url = "https://tea.example/"
+limits = false
+admin = "localhost:9090"
+log-level = "debug"
+log-format = "json"
+`)
+	flags := []string{
+		"--listen", "[::1]:0", "--data=d", "-store", "sqlite:x.db", "--layer=memory", "--origin", "https://A.example:443/",
+		"--origin", "http://b.example:81", "--base-url", "https://tea.example/", "--limits=off", "--admin", "localhost:9090",
+		"--log-level=debug", "--log-format", "json",
+	}
+	env := []string{
+		"TEAHOUSE_LISTEN=[::1]:0", "TEAHOUSE_DATA=d", "TEAHOUSE_STORE=sqlite:x.db", "TEAHOUSE_LAYER=memory",
+		"TEAHOUSE_ORIGIN=https://A.example:443/, http://b.example:81", "TEAHOUSE_BASE_URL=https://tea.example/",
+		"TEAHOUSE_LIMITS=off", "TEAHOUSE_ADMIN=localhost:9090", "TEAHOUSE_LOG_LEVEL=debug", "TEAHOUSE_LOG_FORMAT=json",
+	}
+	for _, place := range []struct {
+		name string
+		args []string
+		env  []string
+		file string
+	}{
+		{"flags", flags, nil, ""},
+		{"environment", nil, env, ""},
+		{"file named by a flag", []string{"--config", file}, nil, file},
+		{"file named by the environment", nil, []string{"TEAHOUSE_CONFIG=" + file}, file},
+	} {
+		t.Run(place.name, func(t *testing.T) {
+			got, err := Load(place.args, place.env)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := want
+			want.File = place.file
+			if d := cmp.Diff(want, got); d != "" {
+				t.Errorf("(-want +got):\n%s", d)
+			}
+			if got.SQLitePath() != "x.db" {
+				t.Errorf("SQLitePath() = %q, want x.db", got.SQLitePath())
+			}
+		})
+	}
+}
+
+func TestAFlagBeatsTheEnvironmentBeatsTheFileBeatsTheDefault(t *testing.T) {
+	file := write(t, "listen = \":3\"\ndata = \"file\"\nlog-format = \"json\"\norigin = [\"http://file.example\"]\n")
+	got, err := Load(
+		[]string{"--config", file, "--listen", ":1", "--origin", ""},
+		[]string{"TEAHOUSE_LISTEN=:2", "TEAHOUSE_DATA=env", "TEAHOUSE_ORIGIN=http://env.example", "TEAHOUSE_CONFIG=/none"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Listen != ":1" || got.Data != "env" || got.LogFormat != "json" || got.Layer != "memory" {
+		t.Errorf("got listen %q, data %q, log-format %q, layer %q", got.Listen, got.Data, got.LogFormat, got.Layer)
+	}
+	if len(got.Origins) != 0 {
+		t.Errorf("an empty --origin left %q", got.Origins)
+	}
+}
+
+func TestAMistakeIsOneSentenceThatSaysWhatToDo(t *testing.T) {
+	file := func(text string) []string { return []string{"--config", write(t, text)} }
+	for _, tt := range []struct {
+		name string
+		args []string
+		env  []string
+		want string // part of the sentence
+	}{
+		{"a misspelt flag", []string{"--lisen", ":1"}, nil, "unknown flag --lisen: did you mean --listen?"},
+		{"a flag with an underscore", []string{"--log_level=debug"}, nil, "did you mean --log-level?"},
+		{"the beginning of a flag", []string{"--base", "x"}, nil, "did you mean --base-url?"},
+		{"a flag like none", []string{"--xylophone"}, nil, "unknown flag --xylophone: teahouse help lists"},
+		{"a flag without its value", []string{"--listen"}, nil, "--listen has no value"},
+		{"a word that is no flag", []string{"lobby"}, nil, `"lobby" is not a flag`},
+		{"a misspelt variable", nil, []string{"TEAHOUSE_LISTEM=:1"}, "did you mean TEAHOUSE_LISTEN?"},
+		{"a variable in lower case", nil, []string{"TEAHOUSE_listen=:1"}, "did you mean TEAHOUSE_LISTEN?"},
+		{"a variable with a dash", nil, []string{"TEAHOUSE_LOG-LEVEL=info"}, "did you mean TEAHOUSE_LOG_LEVEL?"},
+		{"a misspelt key", file("log_level = \"info\""), nil, "did you mean log-level?"},
+		{"a file that names a file", file("config = \"x\""), nil, "only a flag or TEAHOUSE_CONFIG can"},
+		{"a file that is not there", []string{"--config", "none.toml"}, nil, "none.toml, which does not exist"},
+		{"a folder as the file", []string{"--config", "."}, nil, "cannot be read"},
+		{"a file that is not TOML", file("listen: x"), nil, `line 1`},
+		{"a number for a text", file("listen = 8080"), nil, "put a colon before the port"},
+		{"a table for a text", file("[listen]\nport = 1"), nil, "is not a text"},
+		{"numbers in a list", file("origin = [1]"), nil, "something else than texts"},
+		{"a list for one value", file("listen = [\":1\", \":2\"]"), nil, "takes one value"},
+		{"a port without a colon", []string{"--listen", "9000"}, nil, "as in :9000 or localhost:9000"},
+		{"a port that is none", []string{"--listen", ":http"}, nil, "the port must be a number"},
+		{"a port that is too high", []string{"--listen", ":70000"}, nil, "the port must be a number from 0 to 65535"},
+		{"an address without a port", nil, []string{"TEAHOUSE_LISTEN=localhost"}, "TEAHOUSE_LISTEN is \"localhost\": say host:port"},
+		{"an admin address without a port", []string{"--admin", "on"}, nil, "or say off"},
+		{"no folder", []string{"--data="}, nil, "name a folder"},
+		{"a store that is not supported", []string{"--store", "postgres://me:secret@db/x"}, nil, `"postgres:" is not supported: say sqlite:PATH`},
+		{"a store without a path", []string{"--store", "sqlite:"}, nil, "has no path"},
+		{"a layer that is not supported", []string{"--layer", "redis://:secret@db"}, nil, `"redis:" is not supported: say memory`},
+		{"an unknown level", []string{"--log-level", "loud"}, nil, "say debug, info, warn or error"},
+		{"an unknown format", []string{"--log-format", "xml"}, nil, "say text or json"},
+		{"a switch that is neither", []string{"--limits", "maybe"}, nil, "say on or off"},
+		{"an origin without a scheme", []string{"--origin", "chat.example"}, nil, "say scheme://host"},
+		{"an origin with a path", []string{"--origin", "http://a.example,http://b.example/x"}, nil, "number 2 holds more than"},
+		{"an origin with a login", []string{"--origin", "http://me:secret@a.example"}, nil, "holds more than"},
+		{"every origin at once", []string{"--origin", "https://*.example"}, nil, "name each origin exactly"},
+		{"an origin with half a port", []string{"--origin", "https://a.example:"}, nil, "a colon but no port"},
+		{"an origin with a wrong port", []string{"--origin", "https://a.example:99999"}, nil, "a number from 0 to 65535"},
+		{"a base URL with a path", []string{"--base-url", "https://a.example/chat"}, nil, "holds more than"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := Load(tt.args, tt.env)
+			if err == nil {
+				t.Fatal("Load accepted it")
+			}
+			if !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("the error is %q, want it to contain %q", err, tt.want)
+			}
+			if strings.ContainsAny(err.Error(), "\n") || strings.Contains(err.Error(), "secret") {
+				t.Errorf("the error has several lines or tells a password: %q", err)
+			}
+		})
+	}
+}
+
+func TestVariablesOfOthersAreLeftAlone(t *testing.T) {
+	env := []string{
+		"TEAHOUSE_SERVICE_HOST=10.0.0.1", "TEAHOUSE_SERVICE_PORT=80", "TEAHOUSE_PORT=tcp://10.0.0.1:80",
+		"TEAHOUSE_PORT_80_TCP=tcp://10.0.0.1:80", "TEAHOUSE_REQUIRE=1", "TEAHOUSE_KILLS=200", "TEAHOUSES=1",
+	}
+	got, err := Load(nil, env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(Default(), got); d != "" {
+		t.Errorf("they changed the configuration (-want +got):\n%s", d)
+	}
+}
+
+func TestHelpIsAskedForByItsFlags(t *testing.T) {
+	for _, arg := range []string{"-h", "--help"} {
+		if _, err := Load([]string{arg}, nil); !errors.Is(err, ErrHelp) {
+			t.Errorf("Load(%q) = %v, want ErrHelp", arg, err)
+		}
+	}
+}
+
+func TestNearestFindsMisspellingsOnly(t *testing.T) {
+	words := []string{"serve", "version", "help"}
+	for name, want := range map[string]int{
+		"server": 0, "sevre": 0, "versoin": 1, "ver": 1, "hlep": 2, "": -1, "x": -1, "bench": -1,
+		strings.Repeat("serve", 100): -1,
+	} {
+		if got := Nearest(name, words); got != want {
+			t.Errorf("Nearest(%q) = %d, want %d", name, got, want)
+		}
+	}
+}
+
+// FuzzLoad checks that no input crashes, and that every error is one line.
+func FuzzLoad(f *testing.F) {
+	f.Add("--listen", ":8080", "LOG_LEVEL", "debug", "origin = [\"http://a.example\"]")
+	f.Add("--origin=http://[::1]:80", "", "ORIGIN", "https://é.example", "[a]\nb = 1979-05-27")
+	f.Add("-", "--", "", "", "\x00")
+	f.Fuzz(func(t *testing.T, arg1, arg2, name, text, file string) {
+		path := filepath.Join(t.TempDir(), "f")
+		if err := os.WriteFile(path, []byte(file), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c, err := Load([]string{arg1, arg2}, []string{envPrefix + name + "=" + text, "TEAHOUSE_CONFIG=" + path})
+		if err != nil {
+			return
+		}
+		for _, o := range c.Origins {
+			if again, err := origin(o); err != nil || again != o {
+				t.Errorf("origin %q is not canonical: %q, %v", o, again, err)
+			}
+		}
+	})
+}

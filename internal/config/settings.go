@@ -1,0 +1,273 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+const (
+	envPrefix    = "TEAHOUSE_"
+	sqliteScheme = "sqlite:"
+	off          = "off"
+)
+
+// setting is one row of the table. Its name is the flag and the key in the
+// file; the environment spells it TEAHOUSE_NAME with underscores.
+type setting struct {
+	name string
+	arg  string // placeholder of the value in the help
+	def  string // "" with list set is the empty list
+	help string // one line for the help; starts in lower case, no full stop
+	more string // sentences for docs/configuration.md; may be empty
+	list bool   // takes several values
+	set  func(*Config, []string) error
+}
+
+func (s setting) env() string {
+	return envPrefix + strings.ToUpper(strings.ReplaceAll(s.name, "-", "_"))
+}
+
+func (s setting) initial() []string {
+	if s.list {
+		return nil
+	}
+	return []string{s.def}
+}
+
+// inFile tells whether the setting may stand in the file; only the name of the
+// file itself may not.
+func (s setting) inFile() bool { return s.name != "config" }
+
+// settings is the table, in the order of the help text.
+var settings = []setting{
+	{
+		name: "listen", arg: "ADDRESS", def: "localhost:8080",
+		help: "host:port to serve on; :8080 lets others in",
+		more: "With the default only this computer can connect. `:8080` listens on every address, so that a phone in the same network can join; do that behind a reverse proxy with TLS when the network is not yours. Port 0 takes any free port.",
+		set:  one(func(c *Config, v string) (err error) { c.Listen, err = address(v); return err }),
+	},
+	{
+		name: "data", arg: "FOLDER", def: "./teahouse-data",
+		help: "folder for everything that is kept; created when missing",
+		more: "One server at a time may use a folder.",
+		set:  one(setData),
+	},
+	{
+		name: "store", arg: "STORE", def: "",
+		help: "where messages are kept: sqlite:PATH; empty is teahouse.db in the data folder",
+		more: "SQLite is what this version supports. The file must be on a local disk: network file systems break its locks.",
+		set:  one(setStore),
+	},
+	{
+		name: "layer", arg: "LAYER", def: "memory",
+		help: "how events reach members: memory (this process only)",
+		more: "`memory` is what this version supports.",
+		set:  one(setLayer),
+	},
+	{
+		name: "origin", arg: "ORIGIN", list: true,
+		help: "further origin whose pages may connect, such as https://example.org; may be repeated",
+		more: "The server's own origin is always allowed. Name scheme, host and port exactly as the browser's address bar shows them. Several are given by repeating the flag, by commas in the environment, or by an array in the file.",
+		set:  setOrigins,
+	},
+	{
+		name: "base-url", arg: "URL", def: "",
+		help: "public address in invitations, such as https://chat.example.org; empty takes the visitor's",
+		more: "Set it behind a reverse proxy that changes the Host header. It is an allowed origin too.",
+		set:  one(setBaseURL),
+	},
+	{
+		name: "limits", arg: "on|off", def: "on",
+		help: "limits of rates and of sockets per address and person; off is for benchmarks",
+		more: "Sizes of messages and frames are limited always. Behind a reverse proxy every visitor comes from the proxy's address, so the limits per address count them together.",
+		set:  one(setLimits),
+	},
+	{
+		name: "admin", arg: "ADDRESS", def: off,
+		help: "host:port of a second listener with /metrics; off is none",
+		more: "It has no login: keep it on localhost or in a private network.",
+		set:  one(setAdmin),
+	},
+	{
+		name: "log-level", arg: "LEVEL", def: "info",
+		help: "least severe level that is logged: debug, info, warn or error",
+		set:  one(setLogLevel),
+	},
+	{
+		name: "log-format", arg: "FORMAT", def: "text",
+		help: "text for people or json for machines",
+		set:  one(setLogFormat),
+	},
+	{
+		name: "config", arg: "FILE", def: "",
+		help: "TOML file with any of these settings",
+		more: "Only a flag or the environment can name the file.",
+		set:  one(func(c *Config, v string) error { c.File = v; return nil }),
+	},
+}
+
+// one adapts a setting that takes a single value.
+func one(set func(*Config, string) error) func(*Config, []string) error {
+	return func(c *Config, values []string) error {
+		if len(values) != 1 {
+			return errors.New("takes one value, not a list")
+		}
+		return set(c, values[0])
+	}
+}
+
+func setData(c *Config, v string) error {
+	if v == "" {
+		return errors.New("is empty: name a folder, such as ./teahouse-data")
+	}
+	c.Data = v
+	return nil
+}
+
+func setStore(c *Config, v string) error {
+	path, isSQLite := strings.CutPrefix(v, sqliteScheme)
+	switch {
+	case v != "" && !isSQLite:
+		return fmt.Errorf("%s is not supported: say sqlite:PATH, or leave it out for teahouse.db in the data folder", schemeOf(v))
+	case isSQLite && path == "":
+		return errors.New("has no path: say sqlite:PATH, such as sqlite:/var/lib/teahouse/teahouse.db")
+	}
+	c.Store = v
+	return nil
+}
+
+func setLayer(c *Config, v string) error {
+	if v != "memory" {
+		return fmt.Errorf("%s is not supported: say memory, or leave it out", schemeOf(v))
+	}
+	c.Layer = v
+	return nil
+}
+
+func setOrigins(c *Config, values []string) error {
+	c.Origins = nil
+	for i, v := range values {
+		o, err := origin(v)
+		if err != nil && len(values) > 1 {
+			return fmt.Errorf("number %d %w", i+1, err)
+		}
+		if err != nil {
+			return err
+		}
+		c.Origins = append(c.Origins, o)
+	}
+	return nil
+}
+
+func setBaseURL(c *Config, v string) error {
+	if v != "" {
+		o, err := origin(v)
+		if err != nil {
+			return err
+		}
+		v = o
+	}
+	c.BaseURL = v
+	return nil
+}
+
+func setLimits(c *Config, v string) error {
+	switch v {
+	case "on", "true":
+		c.Limits = true
+	case off, "false":
+		c.Limits = false
+	default:
+		return fmt.Errorf("is %q: say on or off", v)
+	}
+	return nil
+}
+
+func setAdmin(c *Config, v string) (err error) {
+	if v == off || v == "false" {
+		c.Admin = ""
+		return nil
+	}
+	if c.Admin, err = address(v); err != nil {
+		return fmt.Errorf("%w; or say off", err)
+	}
+	return nil
+}
+
+func setLogLevel(c *Config, v string) error {
+	switch v {
+	case "debug", "info", "warn", "error":
+		return c.LogLevel.UnmarshalText([]byte(v))
+	}
+	return fmt.Errorf("is %q: say debug, info, warn or error", v)
+}
+
+func setLogFormat(c *Config, v string) error {
+	if v != "text" && v != "json" {
+		return fmt.Errorf("is %q: say text or json", v)
+	}
+	c.LogFormat = v
+	return nil
+}
+
+// address checks host:port without looking the host up, which is for the
+// listener to do.
+func address(v string) (string, error) {
+	_, port, err := net.SplitHostPort(v)
+	if err != nil {
+		if n, nerr := strconv.ParseUint(v, 10, 16); nerr == nil {
+			return "", fmt.Errorf("is %q: put a colon before the port, as in :%d or localhost:%d", v, n, n)
+		}
+		return "", fmt.Errorf("is %q: say host:port, such as localhost:8080 or :8080", v)
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return "", fmt.Errorf("is %q: the port must be a number from 0 to 65535", v)
+	}
+	return v, nil
+}
+
+// origin brings an origin into the one spelling that browsers send: lower case,
+// no default port, nothing after the host. Errors do not repeat the value,
+// since people paste URLs that hold passwords.
+func origin(v string) (string, error) {
+	u, err := url.Parse(v)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" {
+		return "", errors.New("is not a web address: say scheme://host, such as https://chat.example.org")
+	}
+	if u.User != nil || (u.Path != "" && u.Path != "/") || u.RawQuery != "" || u.Fragment != "" {
+		return "", errors.New("holds more than scheme, host and port: say only those, such as https://chat.example.org")
+	}
+	host, port := strings.ToLower(u.Hostname()), u.Port()
+	if strings.ContainsAny(host, "*,") {
+		return "", errors.New("holds a wildcard or a list: name each origin exactly")
+	}
+	if port == "" && strings.HasSuffix(u.Host, ":") {
+		return "", errors.New("has a colon but no port: say scheme://host or scheme://host:port")
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); port != "" && err != nil {
+		return "", errors.New("has a port that is not a number from 0 to 65535")
+	}
+	if (u.Scheme == "http" && port == "80") || (u.Scheme == "https" && port == "443") {
+		port = ""
+	}
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	if port != "" {
+		host += ":" + port
+	}
+	return u.Scheme + "://" + host, nil
+}
+
+// schemeOf is the part of a store or layer that holds no secret.
+func schemeOf(v string) string {
+	scheme, _, found := strings.Cut(v, ":")
+	if found {
+		return strconv.Quote(scheme + ":")
+	}
+	return strconv.Quote(v)
+}
