@@ -1,0 +1,188 @@
+package chat
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+)
+
+const (
+	batchDrafts = 512     // in one commit
+	batchBytes  = 1 << 20 // of text in one commit
+
+	faultLogEvery = 10 * time.Second // while the store stays broken
+	faultMemory   = 10 * time.Minute // after which repeated posts are not published again
+)
+
+// fault is the writer's memory of a broken store.
+type fault struct {
+	last, logged time.Time
+	silent       int // failed batches since the last line in the log
+}
+
+// write is the writer: it ends when the queue is closed and empty.
+func (s *Service) write(ctx context.Context) {
+	defer close(s.written)
+	for p := range s.queue {
+		s.gather(p)
+		if unmade := s.commit(ctx, s.batch, false); len(unmade) > 0 {
+			if made := s.admitRooms(unmade); len(made) > 0 {
+				s.commit(ctx, made, true)
+			}
+		}
+		clear(s.batch)
+		clear(s.drafts)
+	}
+}
+
+// gather fills the batch with first and whatever waits behind it.
+func (s *Service) gather(first *posting) {
+	s.batch = append(s.batch[:0], first)
+	for bytes := len(first.draft.Text); len(s.batch) < batchDrafts && bytes < batchBytes; {
+		select {
+		case p, ok := <-s.queue:
+			if !ok {
+				return
+			}
+			s.batch = append(s.batch, p)
+			bytes += len(p.draft.Text)
+		default:
+			return
+		}
+	}
+}
+
+// commit stores postings, publishes the new messages and completes the waiters,
+// in that order. It returns those whose room does not exist, uncompleted.
+func (s *Service) commit(ctx context.Context, batch []*posting, create bool) (unmade []*posting) {
+	start := s.now()
+	s.drafts = s.drafts[:0]
+	for _, p := range batch {
+		p.draft.At, p.draft.Create = start, create
+		s.drafts = append(s.drafts, p.draft)
+	}
+	results, err := s.append(ctx, s.drafts)
+	took := s.now().Sub(start)
+	s.noteFault(err, len(batch), start)
+	if err != nil {
+		err = fmt.Errorf("%w: %w", ErrUnavailable, err)
+		for _, p := range batch {
+			s.complete(p, Appended{Err: err})
+		}
+		return nil
+	}
+	stored := 0
+	for i, r := range results {
+		if r.Err == nil && !r.Duplicate {
+			stored++
+		}
+		if r.Err == nil && (!r.Duplicate || s.inDoubt(start)) {
+			s.publishOne(batch[i].draft.Room, r.Message)
+		}
+	}
+	s.count(results, stored, took)
+	for i, r := range results {
+		if errors.Is(r.Err, ErrNoRoom) && !create {
+			unmade = append(unmade, batch[i])
+			continue
+		}
+		s.complete(batch[i], r)
+	}
+	return unmade
+}
+
+// append calls the store, turning a panic or a broken promise into an error.
+func (s *Service) append(ctx context.Context, drafts []Draft) (results []Appended, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("the store panicked: %v\n%s", v, debug.Stack())
+		}
+	}()
+	results, err = s.store.Append(ctx, drafts)
+	if err == nil && len(results) != len(drafts) {
+		err = fmt.Errorf("the store gave %d results for %d drafts", len(results), len(drafts))
+	}
+	return results, err
+}
+
+// admitRooms counts new rooms against their makers' rate and returns, in order,
+// the postings that may make them. Who is refused is told.
+func (s *Service) admitRooms(unmade []*posting) (made []*posting) {
+	open := make(map[string]bool)
+	for _, p := range unmade {
+		if !open[p.draft.Room] {
+			if wait := s.limiter.Take(LimitRooms, p.address); wait > 0 {
+				s.stats.refused.Add(1)
+				s.complete(p, Appended{Err: &RateError{Limit: LimitRooms, Wait: wait}})
+				continue
+			}
+			open[p.draft.Room] = true
+		}
+		made = append(made, p)
+	}
+	return made
+}
+
+func (s *Service) count(results []Appended, stored int, took time.Duration) {
+	s.stats.posts.Add(uint64(stored))
+	for _, r := range results {
+		if r.Duplicate {
+			s.stats.duplicates.Add(1)
+		}
+	}
+	if stored == 0 {
+		return
+	}
+	s.stats.commits.Add(1)
+	if n := int64(stored); n > s.stats.batchMax.Load() {
+		s.stats.batchMax.Store(n)
+	}
+	s.committed(stored, took)
+}
+
+// noteFault keeps the account of a broken store: one line when it breaks, one
+// now and then while it stays so, one when it works again.
+func (s *Service) noteFault(err error, posts int, now time.Time) {
+	f := &s.fault
+	if err == nil {
+		if s.stats.failing.Swap(false) {
+			s.log.Info("the store works again", "failed_batches", s.stats.failures.Load())
+		}
+		return
+	}
+	first := !s.stats.failing.Swap(true)
+	s.stats.failures.Add(1)
+	f.last = now
+	f.silent++
+	if first || now.Sub(f.logged) >= faultLogEvery {
+		s.log.Error("the store failed, posts were refused and may be repeated",
+			"err", err, "posts", posts, "failed_batches", f.silent)
+		f.logged, f.silent = now, 0
+	}
+}
+
+// inDoubt tells whether a repeated post may be one that a failed batch did
+// store after all, and that therefore nobody was told about.
+func (s *Service) inDoubt(now time.Time) bool {
+	return !s.fault.last.IsZero() && now.Sub(s.fault.last) < faultMemory
+}
+
+func (s *Service) publishOne(room string, m Message) {
+	defer s.survive("publishing a message")
+	s.publish(room, m)
+}
+
+func (s *Service) complete(p *posting, r Appended) {
+	defer s.survive("answering a sender")
+	p.done(r.Message, r.Duplicate, r.Err)
+}
+
+// survive keeps a panic in somebody else's function from ending the writer.
+func (s *Service) survive(doing string) {
+	if v := recover(); v != nil {
+		s.stats.panics.Add(1)
+		s.log.Error("panic", "while", doing, "value", fmt.Sprint(v), "stack", string(debug.Stack()))
+	}
+}
