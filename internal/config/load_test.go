@@ -206,17 +206,17 @@ func TestNearestFindsMisspellingsOnly(t *testing.T) {
 	}
 }
 
-// FuzzLoad checks that no input crashes, and that every error is one line.
+// FuzzLoad checks that no input crashes, and that origins come out canonical.
 func FuzzLoad(f *testing.F) {
-	f.Add("--listen", ":8080", "LOG_LEVEL", "debug", "origin = [\"http://a.example\"]")
-	f.Add("--origin=http://[::1]:80", "", "ORIGIN", "https://é.example", "[a]\nb = 1979-05-27")
-	f.Add("-", "--", "", "", "\x00")
-	f.Fuzz(func(t *testing.T, arg1, arg2, name, text, file string) {
+	f.Add("--listen", "LOG_LEVEL", "debug", "origin = [\"http://a.example\"]")
+	f.Add("--origin=http://[::1]:80", "ORIGIN", "https://é.example", "[a]\nb = 1979-05-27")
+	f.Add("-", "", "", "\x00")
+	f.Fuzz(func(t *testing.T, arg, name, text, file string) {
 		path := filepath.Join(t.TempDir(), "f")
 		if err := os.WriteFile(path, []byte(file), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		c, err := Load([]string{arg1, arg2}, []string{envPrefix + name + "=" + text, "TEAHOUSE_CONFIG=" + path})
+		c, err := Load([]string{arg}, []string{envPrefix + name + "=" + text, "TEAHOUSE_CONFIG=" + path})
 		if err != nil {
 			return
 		}
