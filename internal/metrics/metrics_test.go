@@ -69,9 +69,10 @@ func TestSetsAreIndependent(t *testing.T) {
 
 func TestAMistakeInANamePanicsAtStart(t *testing.T) {
 	zero := func() float64 { return 0 }
+	half := []string{"cause"}
 	for name, register := range map[string]func(*metrics.Metrics){
 		"the same name twice": func(m *metrics.Metrics) { m.Gauge("a", "h", zero); m.Gauge("a", "h", zero) },
-		"half a label":        func(m *metrics.Metrics) { m.Counter("a_total", "h", zero, "cause") },
+		"half a label":        func(m *metrics.Metrics) { m.Counter("a_total", "h", zero, half...) },
 		"another help":        func(m *metrics.Metrics) { m.Gauge("a", "h", zero, "x", "1"); m.Gauge("a", "i", zero, "x", "2") },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,0 +1,78 @@
+# Everything a developer runs. `make help` lists the targets.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# How long each fuzz target and each benchmark runs.
+FUZZTIME ?= 10s
+BENCHTIME ?= 1s
+# Packages that test, race, bench and cover are about.
+PKG ?= ./...
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: run
+run: ## run the server on http://localhost:8080/ (ARGS="--listen :8080" adds flags)
+	go run ./cmd/teahouse $(ARGS)
+
+.PHONY: build
+build: ## build bin/teahouse, static and without cgo
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o bin/teahouse ./cmd/teahouse
+
+.PHONY: test
+test: setup lint ## what CI runs: install what is missing, lint, then all tests with the race detector
+	TEAHOUSE_REQUIRE=1 CGO_ENABLED=1 go test -race -shuffle=on -timeout 12m ./...
+	@if compgen -G 'client/js/*.test.mjs' >/dev/null; then echo 'node --test client/js' && node --test client/js/*.test.mjs; fi
+	@$(MAKE) --no-print-directory e2e
+
+.PHONY: quick
+quick: ## the tests of the main module without the race detector, skipping what is not installed
+	go test $(PKG)
+
+.PHONY: race
+race: ## the tests of the main module with the race detector (needs a C compiler)
+	CGO_ENABLED=1 go test -race -shuffle=on $(PKG)
+
+.PHONY: e2e
+e2e: ## the tests with real browsers, in their own module
+	@if [ -f e2e/go.mod ]; then echo 'cd e2e && go test ./...' && cd e2e && go vet ./... && TEAHOUSE_REQUIRE=1 go test -timeout 12m ./...; fi
+
+.PHONY: lint
+lint: bin/staticcheck ## gofmt, go vet, staticcheck
+	@unformatted=$$($$(go env GOROOT)/bin/gofmt -l $$(git ls-files -co --exclude-standard -- '*.go')); \
+	if [ -n "$$unformatted" ]; then echo "not formatted, run gofmt -w on: $$unformatted"; exit 1; fi
+	go vet ./...
+	bin/staticcheck ./...
+	cd tools && go mod verify
+
+# The linter is pinned in a module of its own, so that it never touches ours.
+bin/staticcheck: tools/go.mod tools/go.sum
+	cd tools && go build -o ../bin/staticcheck honnef.co/go/tools/cmd/staticcheck
+
+.PHONY: fuzz
+fuzz: ## run every fuzz target for FUZZTIME (10s)
+	@go list -f '{{.ImportPath}} {{.Dir}}' ./... | while read -r pkg dir; do \
+		for target in $$(cat "$$dir"/*_test.go 2>/dev/null | sed -nE 's/^func (Fuzz[A-Za-z0-9_]*)\(.*/\1/p'); do \
+			echo "$$pkg $$target" && go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) "$$pkg"; \
+		done; \
+	done
+
+.PHONY: bench
+bench: ## run the benchmarks for BENCHTIME (1s) each
+	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) $(PKG)
+
+.PHONY: cover
+cover: ## write cover.out and print the part of all statements that tests reach
+	go test -coverprofile=cover.out -coverpkg=./... $(PKG)
+	go tool cover -func=cover.out | tail -n 1
+
+.PHONY: generate
+generate: ## write what is generated: docs/configuration.md
+	go generate ./...
+
+.PHONY: setup
+setup: ## install the Debian packages that the tests need and that are missing
+	@.ci/setup
