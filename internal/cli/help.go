@@ -7,6 +7,13 @@ import (
 	"github.com/teahouse-chat/teahouse/internal/config"
 )
 
+// places says where a setting may stand.
+const places = `
+Every flag is also an environment variable (--log-level is TEAHOUSE_LOG_LEVEL)
+and a key of the file named by --config. A flag wins over the environment, that
+over the file, that over the default in brackets.
+`
+
 func helpText() string {
 	var b strings.Builder
 	b.WriteString(`Teahouse is a chat server: run it, send a link, and whoever opens it is in the
@@ -22,11 +29,7 @@ Commands:
 	}
 	b.WriteString("\nFlags of serve:\n")
 	b.WriteString(config.Help())
-	b.WriteString(`
-Every flag is also an environment variable (--log-level is TEAHOUSE_LOG_LEVEL)
-and a key of the file named by --config. A flag wins over the environment, that
-over the file, that over the default in brackets.
-`)
+	b.WriteString(places)
 	return b.String()
 }
 
@@ -38,11 +41,7 @@ Usage:
   teahouse [serve] [flags]
 
 Flags:
-` + config.Help() + `
-Every flag is also an environment variable (--log-level is TEAHOUSE_LOG_LEVEL)
-and a key of the file named by --config. A flag wins over the environment, that
-over the file, that over the default in brackets.
-
+` + config.Help() + places + `
 Exit codes: 0 after an orderly stop, 1 when serving failed, 2 when a setting is
 wrong.
 `
