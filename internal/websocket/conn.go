@@ -1,14 +1,13 @@
 package websocket
 
 import (
-	"bufio"
-	"context"
-	"encoding/binary"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"sync"
+	"sync/atomic"
+	"time"
 )
 
 // Handler takes what a connection receives.
@@ -20,156 +19,252 @@ type Handler interface {
 
 	// Closed is called once, after the last Message, with what ended the
 	// connection: the code and reason of whichever side closed first, 1005 for
-	// a close frame without a code, 1006 when there was no close frame.
+	// a close frame without a code, 1006 when the connection just broke.
 	Closed(code int, reason string)
 }
 
-// Conn is one connection. All methods may be called by any goroutine, those of
-// the opening (Subprotocols, Open, Refuse, Start) in that order by one.
+// Conn is one connection. Its methods may be called by any goroutine; those of
+// the opening (Subprotocols, then Open or Refuse, then Start) by one.
 type Conn struct {
-	hs *handshake
+	// fixed after Start
+	o  *Options
+	nc net.Conn
+	h  Handler
+	fd int32 // of nc where it can be tried without waiting, else -1
+
+	// written under mu, read by anyone
+	state atomic.Uint32
 
 	// guarded by mu
-	mu      sync.Mutex
-	nc      net.Conn
-	backlog []byte
-	code    int
-	reason  string
-	closed  bool
+	mu       sync.Mutex
+	corked   bool          // not opened yet: everything goes to the backlog
+	flushing bool          // the flusher runs, or is about to
+	code     uint16        // of the close, 0 before
+	backlog  []byte        // what the socket did not take
+	rest     int32         // bytes at the head of backlog that end a frame partly written
+	flight   int32         // bytes being written by the flusher, not in backlog any more
+	room     chan struct{} // closed when the backlog has drained by half; nil when nobody waits
+	timer    *time.Timer   // ends a connection that does not finish closing
+	reason   string
+
+	flushers sync.WaitGroup
+
+	// owned by whoever opens, then by the reader
+	hs *handshake // nil once the reader runs
+	in *incoming  // an unfinished message
+
+	// owned by the reader: its count of control frames
+	ctlSecond uint32
+	ctlCount  uint32
+
+	// guarded by the wheel's mutex
+	slot, place int32
+	due         uint32
+
+	// shared by the reader and the wheel
+	seen  atomic.Uint32 // tick of the last sign of life, or seenPinged, seenReading
+	began atomic.Uint32 // tick at which an unfinished message began, 0 without one
 }
 
-func newConn(hs *handshake, o *Options) *Conn { return &Conn{hs: hs} }
+// States of a connection; they only rise.
+const (
+	stateOpen    = iota
+	stateClosing // our close frame is queued; waiting for the peer's
+	stateFailed  // the same, but what the peer sends is no longer understood
+	stateDead    // nothing can be sent; the reader is ending
+)
 
-// Subprotocols returns what the client offers, in its order.
-func (c *Conn) Subprotocols() []string { return c.hs.protocols }
-
-// Open answers 101, with the subprotocol unless it is empty, the headers
-// already set on the ResponseWriter, and h; then everything corked goes out.
-// On error the request has been answered or the client is gone.
-func (c *Conn) Open(subprotocol string, h http.Header) error {
-	answer := c.hs.answer(subprotocol, h)
-	nc, err := c.hs.hijack()
-	if err != nil {
-		http.Error(c.hs.w, "cannot take over the connection", http.StatusInternalServerError)
-		return fmt.Errorf("websocket: taking over the connection: %w", err)
+// Subprotocols returns what the client offers, in its order; nil after Open.
+func (c *Conn) Subprotocols() []string {
+	if c.hs == nil {
+		return nil
 	}
+	return c.hs.protocols
+}
+
+// RemoteAddr returns the peer's address: before Open what the request says,
+// nil when that is not an address.
+func (c *Conn) RemoteAddr() net.Addr {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.nc = nc
-	_, err = nc.Write(append(answer, c.backlog...))
-	c.backlog = nil
-	return err
+	if c.nc == nil {
+		return c.hs.remote
+	}
+	return c.nc.RemoteAddr()
 }
 
-// Refuse answers the request with an HTTP status, further headers and a body
+// Refuse answers the request with an HTTP status, further headers and a text
 // instead of opening the connection.
 func (c *Conn) Refuse(status int, h http.Header, body string) {
 	for name, values := range h {
 		c.hs.w.Header()[name] = values
 	}
 	http.Error(c.hs.w, body, status)
-}
-
-// Start begins to read and returns; it is called once, after Open.
-func (c *Conn) Start(h Handler) { go c.run(h) }
-
-func (c *Conn) run(h Handler) {
-	r := bufio.NewReader(io.MultiReader(&sliceReader{c.hs.early}, c.nc))
-	code, reason := codeAbnormal, ""
-	for {
-		var head [2]byte
-		if _, err := io.ReadFull(r, head[:]); err != nil {
-			break
-		}
-		n := int(head[1] & 0x7F)
-		switch n {
-		case 126:
-			var ext [2]byte
-			_, _ = io.ReadFull(r, ext[:])
-			n = int(binary.BigEndian.Uint16(ext[:]))
-		case 127:
-			var ext [8]byte
-			_, _ = io.ReadFull(r, ext[:])
-			n = int(binary.BigEndian.Uint64(ext[:]))
-		}
-		var key [4]byte
-		_, _ = io.ReadFull(r, key[:])
-		p := make([]byte, n)
-		if _, err := io.ReadFull(r, p); err != nil {
-			break
-		}
-		mask(p, binary.LittleEndian.Uint32(key[:]), 0)
-		op := Opcode(head[0] & 0xF)
-		if op == OpClose {
-			code = codeNoStatus
-			if n >= 2 {
-				code, reason = int(binary.BigEndian.Uint16(p)), string(p[2:])
-			}
-			c.Close(code, "")
-			break
-		}
-		if op == OpPing {
-			_ = c.Write(AppendFrame(nil, OpPong, p))
-		} else if op != OpPong {
-			h.Message(op, p)
-		}
-	}
 	c.mu.Lock()
-	if c.code != 0 {
-		code, reason = c.code, c.reason
-	}
-	c.closed = true
+	c.die(codeAbnormal, "refused")
 	c.mu.Unlock()
-	c.nc.Close()
-	h.Closed(code, reason)
 }
 
-type sliceReader struct{ b []byte }
-
-func (s *sliceReader) Read(p []byte) (int, error) {
-	if len(s.b) == 0 {
-		return 0, io.EOF
+// Open answers 101, with the subprotocol unless it is empty, the headers
+// already set on the ResponseWriter, and h; what was corked goes out behind
+// that. After Open, Start must be called, even when the connection has been
+// closed meanwhile. On error the request has been answered, or the client is
+// gone, and there is nothing to start.
+func (c *Conn) Open(subprotocol string, h http.Header) error {
+	hs := c.hs
+	if subprotocol != "" && !hs.offers(subprotocol) {
+		c.Refuse(http.StatusInternalServerError, nil, "subprotocol was not offered")
+		return fmt.Errorf("websocket: subprotocol %q was not offered", subprotocol)
 	}
-	n := copy(p, s.b)
-	s.b = s.b[n:]
-	return n, nil
-}
-
-// Write sends a run of whole server frames. It never waits: see the package
-// comment. The run is not kept.
-func (c *Conn) Write(run []byte) error {
+	answer := hs.answer(subprotocol, h)
+	nc, err := hs.hijack()
+	if err != nil {
+		c.Refuse(http.StatusInternalServerError, nil, "cannot take over the connection")
+		return fmt.Errorf("websocket: taking over the connection: %w", err)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closed || c.code != 0 {
-		return ErrClosed
+	c.hs = &handshake{early: hs.early} // the rest belongs to the request
+	c.nc, c.fd = nc, int32(descriptor(nc))
+	c.corked = false
+	lead := len(answer)
+	run := append(answer, c.backlog...)
+	c.backlog = nil
+	c.send(run, lead)
+	if c.state.Load() == stateClosing {
+		c.timer = time.AfterFunc(closeWait, c.expire)
 	}
-	if c.nc == nil {
-		c.backlog = append(c.backlog, run...)
-		return nil
-	}
-	_, err := c.nc.Write(run)
-	return err
+	return nil
 }
 
-// WriteWait is Write for bulk: it waits while more than half of the backlog's
-// bound is taken.
-func (c *Conn) WriteWait(ctx context.Context, run []byte) error { return c.Write(run) }
+// Start begins to read and returns. The reader is a goroutine of its own, so
+// that the caller's, with all that serving the request has made of its stack,
+// can end. It ends with Handler.Closed.
+func (c *Conn) Start(h Handler) {
+	c.h = h
+	c.o.wheel.join(c)
+	go c.run()
+}
 
-// Close starts the closing handshake.
+// Close starts the closing handshake: a close frame goes out behind what is
+// queued, the peer has 5 s to answer, then the connection is cut. Messages that
+// arrive meanwhile are dropped. Close never waits; only the first call counts.
+// A code that must not be sent (RFC 6455 section 7.4) becomes 1011; the reason
+// is clipped to 123 bytes at a code point.
 func (c *Conn) Close(code int, reason string) {
-	_ = c.Write(appendClose(nil, code, reason))
+	if !validCloseCode(code) {
+		code = codePanic
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.code == 0 {
-		c.code, c.reason = code, reason
+	c.beginClose(stateClosing, &closeError{code: code, reason: clipReason(reason)}, closeWait)
+}
+
+// fail tells the peer its mistake and stops listening to it.
+func (c *Conn) fail(code int, reason string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.beginClose(stateFailed, &closeError{code: code, reason: reason}, lingerWait)
+}
+
+// answerClose answers the peer's close frame with the same code.
+func (c *Conn) answerClose(said *closeError) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.beginClose(stateFailed, said, closeWait)
+}
+
+// beginClose queues a close frame and gives it, and the peer, some time. It
+// does nothing when the connection is closing already. Called with mu held.
+func (c *Conn) beginClose(state uint32, why *closeError, wait time.Duration) {
+	if c.state.Load() != stateOpen {
+		return
+	}
+	c.code, c.reason = uint16(why.code), why.reason
+	sent := why.reason
+	if why.peer {
+		sent = ""
+	}
+	c.send(appendClose(nil, why.code, sent), 0)
+	if c.state.Load() == stateDead {
+		return
+	}
+	c.state.Store(state)
+	c.wake()
+	if c.queued() == 0 {
+		c.drained()
+	}
+	if !c.corked {
+		c.timer = time.AfterFunc(wait, c.expire)
 	}
 }
 
-// Cut drops the TCP connection at once.
-func (c *Conn) Cut() { c.nc.Close() }
+// tooSlow drops what waits for the peer, except the end of a frame it has begun
+// to receive, and closes with 4408. Called with mu held.
+func (c *Conn) tooSlow() {
+	c.backlog = c.backlog[:c.rest]
+	c.beginClose(stateClosing, &closeError{code: codeTooSlow, reason: "too slow"}, lingerWait)
+}
 
-// Buffered returns the bytes of the backlog.
-func (c *Conn) Buffered() int { return 0 }
+// expire is for a connection that took too long to close.
+func (c *Conn) expire() { c.end(codeAbnormal, "") }
 
-// RemoteAddr returns the peer's address; nil before Open.
-func (c *Conn) RemoteAddr() net.Addr { return c.nc.RemoteAddr() }
+// end drops the connection: what the kernel has taken may still arrive, unless
+// the peer was too slow even for that.
+func (c *Conn) end(code int, reason string) {
+	c.mu.Lock()
+	c.die(code, reason)
+	unsent := c.queued() > 0
+	c.mu.Unlock()
+	c.hangUp(unsent)
+}
+
+// Cut drops the TCP connection at once; the peer sees it reset.
+func (c *Conn) Cut() {
+	c.mu.Lock()
+	c.die(codeAbnormal, "")
+	c.mu.Unlock()
+	c.hangUp(true)
+}
+
+// die is the last state: nothing can be sent any more. The first cause of the
+// end is the one that is told. Called with mu held.
+func (c *Conn) die(code int, reason string) {
+	if c.state.Load() == stateDead {
+		return
+	}
+	c.state.Store(stateDead)
+	if c.code == 0 {
+		c.code, c.reason = uint16(code), reason
+	}
+	c.wake()
+}
+
+// finish is the reader's last act. A close frame on its way is let go; the
+// timer limits that.
+func (c *Conn) finish() {
+	if s := c.state.Load(); s == stateClosing || s == stateFailed {
+		c.flushers.Wait()
+	}
+	c.mu.Lock()
+	c.die(codeAbnormal, "")
+	if c.timer != nil {
+		c.timer.Stop()
+	}
+	c.fd = -1
+	code, reason := int(c.code), c.reason
+	c.mu.Unlock()
+	_ = c.nc.Close() // it may be closed or broken already
+	c.flushers.Wait()
+	c.o.wheel.leave(c)
+	defer func() {
+		if v := recover(); v != nil {
+			c.logPanic(v)
+		}
+	}()
+	c.h.Closed(code, reason)
+}
+
+func (c *Conn) logPanic(v any) {
+	c.o.Logger.Error("websocket: panic in a handler", "panic", v, "remote", c.nc.RemoteAddr(), "stack", string(debug.Stack()))
+}

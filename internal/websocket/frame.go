@@ -64,6 +64,9 @@ func AppendFrame(dst []byte, op Opcode, payload []byte) []byte {
 	return append(dst, payload...)
 }
 
+// pingFrame is what the keepalive sends.
+var pingFrame = AppendFrame(nil, OpPing, nil)
+
 // appendClose appends a close frame; codeNoStatus makes an empty one.
 func appendClose(dst []byte, code int, reason string) []byte {
 	if code == codeNoStatus {
@@ -102,6 +105,17 @@ func frameLen(b []byte) int {
 	default:
 		return 2 + int(b[1])
 	}
+}
+
+// restOfFrame returns how many bytes of the frame that holds byte n of run are
+// left from n on: 0 when n is at the edge of a frame. The first lead bytes of
+// run count as one frame.
+func restOfFrame(run []byte, n, lead int) int {
+	pos := lead
+	for pos < n {
+		pos += frameLen(run[pos:])
+	}
+	return pos - n
 }
 
 // validCloseCode says whether a peer may send code: registered codes that

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 )
@@ -28,6 +29,7 @@ const maxProtocols = 32
 // handshake is what a connection keeps of its request until it is started.
 type handshake struct {
 	w         http.ResponseWriter
+	remote    net.Addr // as the request says, nil when that is not an address
 	key       string
 	protocols []string
 	early     []byte // bytes the client sent behind its request, at most what net/http buffers
@@ -40,7 +42,8 @@ type handshake struct {
 // a [*HandshakeError]. Extensions are not negotiated; the origin is for the
 // caller to check.
 //
-// Nothing is written on success: the Conn is corked until [Conn.Open].
+// Options may be nil for a connection with the defaults and a keepalive
+// goroutine of its own. Nothing is written on success: the Conn is corked until [Conn.Open].
 func Begin(w http.ResponseWriter, r *http.Request, o *Options) (*Conn, error) {
 	hs := &handshake{w: w}
 	if err := hs.check(r); err != nil {
@@ -56,7 +59,14 @@ func Begin(w http.ResponseWriter, r *http.Request, o *Options) (*Conn, error) {
 		http.Error(w, err.Problem, err.Status)
 		return nil, err
 	}
-	return newConn(hs, o), nil
+	if addr, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
+		hs.remote = net.TCPAddrFromAddrPort(addr)
+	}
+	if o == nil {
+		o = new(Options)
+	}
+	o.prepare()
+	return &Conn{o: o, hs: hs, fd: -1, corked: true}, nil
 }
 
 // check fills hs from the request, or says what is wrong with it.
@@ -151,6 +161,11 @@ func acceptKey(key string) string {
 var ownHeaders = map[string]bool{
 	"Upgrade": true, "Connection": true, "Content-Length": true, "Content-Type": true, "Transfer-Encoding": true,
 	"Sec-Websocket-Accept": true, "Sec-Websocket-Protocol": true, "Sec-Websocket-Extensions": true,
+}
+
+// offers says whether the client named a subprotocol.
+func (hs *handshake) offers(subprotocol string) bool {
+	return slices.Contains(hs.protocols, subprotocol)
 }
 
 // answer is the 101 with the given subprotocol and further headers.

@@ -1,0 +1,275 @@
+package websocket
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"syscall"
+	"time"
+)
+
+// flushPiece is how much the flusher writes at a time.
+const flushPiece = 64 << 10
+
+// Write sends a run of whole server frames (see [AppendFrame]). It never waits:
+// the socket is tried once, and only when nothing is queued; what it does not
+// take is copied to the backlog. The run is not changed and not kept.
+//
+// A run that finds something queued and would take the backlog over its bound
+// cuts the connection with 4408 and returns [ErrTooSlow]. After the connection
+// has begun to close Write returns [ErrClosed]. A nil error is no promise that
+// the peer has received anything.
+func (c *Conn) Write(run []byte) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.write(run)
+}
+
+func (c *Conn) write(run []byte) error {
+	if c.state.Load() != stateOpen {
+		return ErrClosed
+	}
+	if n := c.queued(); n > 0 && n+len(run) > c.o.Backlog {
+		c.tooSlow()
+		return ErrTooSlow
+	}
+	c.send(run, 0)
+	return nil
+}
+
+// WriteWait is Write for bulk such as history: as long as half of the
+// backlog's bound is taken it waits, for ctx at most, and so never cuts the
+// connection on its own account. Between the frames of its run those of other
+// writers may be sent. Before Open nothing drains, and WriteWait is Write.
+func (c *Conn) WriteWait(ctx context.Context, run []byte) error {
+	for len(run) > 0 {
+		piece := wholeFrames(run, c.o.Backlog/2)
+		room, err := c.writeOrWait(run[:piece])
+		if err != nil {
+			return err
+		}
+		if room == nil {
+			run = run[piece:]
+			continue
+		}
+		select {
+		case <-room:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+// wholeFrames returns the length of the frames at the head of run that fit
+// into limit, of one frame at least.
+func wholeFrames(run []byte, limit int) int {
+	n := frameLen(run)
+	for n < len(run) {
+		more := frameLen(run[n:])
+		if n+more > limit {
+			break
+		}
+		n += more
+	}
+	return n
+}
+
+// writeOrWait writes, or returns a channel that is closed when it is worth
+// trying again.
+func (c *Conn) writeOrWait(run []byte) (<-chan struct{}, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	queued, bound := c.queued(), c.o.Backlog
+	if c.corked || c.state.Load() != stateOpen || queued == 0 || queued < bound/2 && queued+len(run) <= bound {
+		return nil, c.write(run)
+	}
+	if c.room == nil {
+		c.room = make(chan struct{})
+	}
+	return c.room, nil
+}
+
+// Buffered returns how many bytes wait for the peer.
+func (c *Conn) Buffered() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.queued()
+}
+
+// The rest is called with mu held, unless it says otherwise.
+
+func (c *Conn) queued() int { return len(c.backlog) + int(c.flight) }
+
+// wake lets those in WriteWait look again.
+func (c *Conn) wake() {
+	if c.room != nil {
+		close(c.room)
+		c.room = nil
+	}
+}
+
+// send writes run or queues it. Its first lead bytes are no frames but must
+// not be torn either.
+func (c *Conn) send(run []byte, lead int) {
+	if c.corked {
+		c.backlog = append(c.backlog, run...)
+		return
+	}
+	if c.fd >= 0 && c.queued() == 0 {
+		n, err := trySend(int(c.fd), run)
+		if err != nil {
+			c.broken()
+			return
+		}
+		if n == len(run) {
+			return
+		}
+		c.rest = int32(restOfFrame(run, n, lead))
+		run = run[n:]
+	} else if lead > 0 {
+		c.rest = int32(lead)
+	}
+	c.backlog = append(c.backlog, run...)
+	if !c.flushing {
+		c.flushing = true
+		c.flushers.Add(1)
+		go c.flush()
+	}
+}
+
+// sent notes that n bytes at the head of the backlog are on their way.
+func (c *Conn) sent(n int) {
+	c.rest = int32(restOfFrame(c.backlog, n, int(c.rest)))
+	c.backlog = c.backlog[n:]
+	if len(c.backlog) == 0 {
+		c.backlog = nil
+	}
+}
+
+// drained is called when nothing is queued any more: to a peer that has been
+// told its mistake, or has said goodbye, that was all.
+func (c *Conn) drained() {
+	if c.fd >= 0 && c.state.Load() == stateFailed {
+		endSending(int(c.fd))
+	}
+}
+
+// broken notes that the socket takes no more and wakes the reader.
+func (c *Conn) broken() {
+	c.die(codeAbnormal, "")
+	if c.fd >= 0 {
+		hangUp(int(c.fd), false)
+	}
+}
+
+// hangUp ends the socket of a dead connection so that reader and flusher
+// notice. Called without mu, because closing waits for those who use it.
+func (c *Conn) hangUp(reset bool) {
+	c.mu.Lock()
+	fd, nc := int(c.fd), c.nc
+	if fd >= 0 {
+		hangUp(fd, reset)
+	}
+	c.mu.Unlock()
+	if fd >= 0 || nc == nil {
+		return
+	}
+	if inner, ok := nc.(interface{ NetConn() net.Conn }); ok {
+		nc = inner.NetConn() // closing a TLS connection would wait to say so
+	}
+	_ = nc.Close()
+}
+
+// flush is the flusher: it empties the backlog and ends. Called without mu.
+func (c *Conn) flush() {
+	defer c.flushers.Done()
+	c.mu.Lock()
+	fd := c.fd
+	c.mu.Unlock()
+	step := c.flushPlain
+	if fd >= 0 {
+		if raw, err := c.nc.(syscall.Conn).SyscallConn(); err == nil {
+			step = func() bool { return c.flushRaw(raw) }
+		}
+	}
+	for step() {
+		// each step has made progress and is given WriteTimeout anew
+	}
+}
+
+// flushRaw waits until the socket takes something and reports whether there is
+// more to write. What is sent is taken from the backlog under mu, so that
+// tooSlow knows at any time where a frame ends.
+func (c *Conn) flushRaw(raw syscall.RawConn) (more bool) {
+	_ = c.nc.SetWriteDeadline(time.Now().Add(c.o.WriteTimeout))
+	err := raw.Write(func(fd uintptr) (done bool) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.state.Load() == stateDead {
+			return true
+		}
+		n, err := trySend(int(fd), c.backlog[:min(len(c.backlog), flushPiece)])
+		if err != nil {
+			c.broken()
+			return true
+		}
+		c.sent(n)
+		more = c.flushed()
+		return n > 0 || !more
+	})
+	if err != nil {
+		c.stalled(err)
+		return false
+	}
+	return more
+}
+
+// flushPlain writes a piece of the backlog to a connection that can only wait.
+func (c *Conn) flushPlain() (more bool) {
+	c.mu.Lock()
+	if c.state.Load() == stateDead {
+		c.mu.Unlock()
+		return false
+	}
+	piece := c.backlog[:min(len(c.backlog), flushPiece)]
+	c.flight = int32(len(piece))
+	c.sent(len(piece))
+	c.mu.Unlock()
+	_ = c.nc.SetWriteDeadline(time.Now().Add(c.o.WriteTimeout))
+	_, err := c.nc.Write(piece)
+	if err != nil {
+		c.stalled(err)
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.flight = 0
+	return c.flushed()
+}
+
+// flushed lets go what waits for the backlog to drain and reports whether the
+// flusher must go on.
+func (c *Conn) flushed() (more bool) {
+	n := c.queued()
+	if n < c.o.Backlog/2 {
+		c.wake()
+	}
+	if n > 0 {
+		return true
+	}
+	c.flushing = false
+	c.drained()
+	return false
+}
+
+// stalled ends a connection that took nothing for WriteTimeout, or broke while
+// the flusher wrote. Called without mu.
+func (c *Conn) stalled(err error) {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		c.end(codeTooSlow, "too slow")
+		return
+	}
+	c.end(codeAbnormal, "")
+}
