@@ -155,3 +155,27 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+func TestPlainProtocol(t *testing.T) {
+	for _, c := range []struct{ name, frame, text, code string }{
+		{"a message", `{"message":"hi <b>"}`, "hi <b>", ""},
+		{"more keys", `{"message":"hi","x":[1]}`, "hi", ""},
+		{"an empty one is for the domain to refuse", `{"message":""}`, "", ""},
+		{"bad JSON", `{"message":`, "", wire.CodeBadJSON},
+		{"no message", `{"text":"hi"}`, "", wire.CodeBadEnvelope},
+		{"not a string", `{"message":{"$gt":""}}`, "", wire.CodeBadType},
+		{"null", `{"message":null}`, "", wire.CodeBadType},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			text, err := wire.DecodePlain([]byte(c.frame))
+			var bad *wire.Error
+			if c.code == "" && (err != nil || text != c.text) || c.code != "" && (!errors.As(err, &bad) || bad.Code != c.code) {
+				t.Errorf("got %q, %v; want %q, %q", text, err, c.text, c.code)
+			}
+		})
+	}
+	got := string(wire.EncodePlain(wire.PlainMessage{Message: "你好", Username: "A", Seq: 1}))
+	if want := `{"message":"你好","username":"A","seq":1}`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}

@@ -1,0 +1,136 @@
+package live
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/teahouse-chat/teahouse/channels"
+	"github.com/teahouse-chat/teahouse/internal/chat"
+	"github.com/teahouse-chat/teahouse/wire"
+)
+
+// join makes the socket a member of a room, sends what it missed and then lets
+// the live messages go: each position once, ascending.
+//
+// The order matters. The group comes first, held, so that whatever is published
+// from here on waits; then the store is read, which holds everything published
+// before; then the hold lets go what the store did not have.
+func (r *rich) join(ctx context.Context, c *channels.Conn, ref string, f wire.Join) error {
+	about := wire.ErrorFrame{Ref: ref, Room: f.Room}
+	room, err := chat.RoomSlug(f.Room)
+	if err != nil {
+		return r.fail(c, about, err)
+	}
+	if err := r.drop(ctx, c, room); err != nil {
+		return err
+	}
+	if len(r.rooms) == wire.MaxRooms {
+		about.Code, about.Message = wire.CodeTooMany, "Leave a room before joining another."
+		return c.Send(frame(about))
+	}
+	at := r.position(f)
+	if at.After > 0 && at.Epoch == "" {
+		about.Code, about.Message = wire.CodeBadSeq, "A position needs its epoch: say it in hello or in join."
+		return c.Send(frame(about))
+	}
+	hold, err := c.GroupJoin(ctx, group(room))
+	if err != nil {
+		return err
+	}
+	replay, err := r.server.service.Resume(ctx, room, at)
+	if err != nil {
+		return r.refuseJoin(ctx, c, room, about, err)
+	}
+	r.rooms = append(r.rooms, room)
+	here := r.server.presence.join(room, r.login.User)
+	err = c.SendWait(ctx, frame(wire.Joined{
+		Ref: ref, Room: room, After: replay.After, Last: replay.Last, First: replay.First, Reset: replay.Reset, Here: here,
+	}))
+	if err != nil {
+		return err
+	}
+	for page, err := range r.server.service.Replay(ctx, replay) {
+		if err != nil {
+			_ = r.drop(ctx, c, room)
+			return r.fail(c, about, err)
+		}
+		if err := c.SendWait(ctx, frame(wire.Messages{Room: room, Messages: messages(page)})); err != nil {
+			return err
+		}
+	}
+	hold.Release(replay.Last)
+	return nil
+}
+
+// position is where the client says it stands.
+func (r *rich) position(f wire.Join) chat.Position {
+	at := chat.Position{After: -1, Limit: f.Limit, Epoch: f.Epoch}
+	if at.Epoch == "" {
+		at.Epoch = r.epoch
+	}
+	if f.After != nil {
+		at.After = *f.After
+	}
+	return at
+}
+
+// refuseJoin undoes the membership and tells the client why.
+func (r *rich) refuseJoin(ctx context.Context, c *channels.Conn, room string, about wire.ErrorFrame, err error) error {
+	if errors.Is(err, chat.ErrBadEpoch) {
+		return &channels.CloseError{Code: wire.CloseBadPosition, Reason: "the position belongs to another epoch"}
+	}
+	if err := c.GroupDiscard(ctx, group(room)); err != nil {
+		return err
+	}
+	return r.fail(c, about, err)
+}
+
+// history answers with one page of the log.
+func (r *rich) history(ctx context.Context, c *channels.Conn, ref string, f wire.History) error {
+	room, ok, err := r.room(c, ref, f.Room)
+	if !ok {
+		return err
+	}
+	within := chat.Newest(f.Limit)
+	switch {
+	case f.Before != nil:
+		within.Before = *f.Before
+	case f.After != nil:
+		within.After = *f.After
+	case f.Around != nil:
+		within.Around = *f.Around
+	}
+	page, err := r.server.service.Page(ctx, room, within)
+	if err != nil {
+		return r.fail(c, wire.ErrorFrame{Ref: ref, Room: room}, err)
+	}
+	return c.SendWait(ctx, frame(wire.HistoryPage{
+		Ref: ref, Room: room, Messages: messages(page.Messages), First: page.First, Last: page.Last,
+	}))
+}
+
+// bucket is a token bucket for the commands of one socket: 120 a minute, all of
+// them at once if need be. It is small, because every socket has one.
+type bucket struct {
+	spent float32   // tokens taken and not yet given back
+	at    time.Time // when spent was true
+}
+
+const (
+	commandBurst = 120
+	commandRate  = 2.0 // per second
+)
+
+// take takes a token and returns 0, or how long until there is one.
+func (b *bucket) take(now time.Time) time.Duration {
+	if !b.at.IsZero() {
+		b.spent = max(0, b.spent-float32(now.Sub(b.at).Seconds()*commandRate))
+	}
+	b.at = now
+	if b.spent > commandBurst-1 {
+		return time.Duration(float64(b.spent-(commandBurst-1)) / commandRate * float64(time.Second))
+	}
+	b.spent++
+	return 0
+}
