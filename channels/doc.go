@@ -1,0 +1,66 @@
+// Package channels is a toolkit for servers that talk with many browsers at
+// once: every connection is a consumer, consumers join groups, and an event sent
+// to a group reaches every member. It is the model of Django Channels, for
+// net/http.
+//
+// Its nouns are few. A [Consumer] is the program's side of one connection, a
+// [Conn]. A [Frame] goes between a client and the server. An [Event] goes
+// through a [Layer]: to a channel, which is one receiver with a name, or to a
+// group, which is any number of channels and connections. An [Endpoint] is the
+// http.Handler that makes consumers of requests; a [Broker] joins the layers of
+// several processes.
+//
+//	layer := channels.NewLayer(nil)
+//	http.Handle("/ws/chat/{room}/", channels.Handler(
+//		func() channels.Consumer { return new(Chat) },
+//		&channels.Options{Layer: layer},
+//	))
+//
+// # Two ways of an event
+//
+// An event that looks the same to everybody is rendered to a frame once, by the
+// function in [Options].Render for its type, and the same bytes are written to
+// every member: that is the way to send to thousands. An event of another type,
+// or one sent to a connection's own channel, is handed to each consumer's Event
+// ([EventHandler]), which may look at its own state and send what it likes;
+// [Router] chooses a function by type. Events never reach a consumer's Receive,
+// nor frames its Event.
+//
+// # Promises
+//
+// Order: all members of a group see its events in one order, and those of one
+// sender in the order sent. A join or a leave stands between the same two events
+// for everybody: a member gets exactly what was sent after its join returned
+// and before its leave was called, and no more once [Conn.GroupDiscard] has
+// returned. A [Hold] keeps that exact while a log is replayed. Between groups,
+// and between frames rendered for a group and events handled by a consumer,
+// there is no order.
+//
+// Back-pressure: nobody waits for a slow client. What its socket does not take
+// goes to a backlog of its own, and beyond the bound that one connection is
+// closed with [CloseTooSlow]. A client is slowed down by its consumer's Receive,
+// since nothing is read meanwhile. A sender is slowed down by a group that has
+// 4 MiB of events not yet written. Channels, and the events waiting for a
+// consumer, are bounded by [LayerOptions].Capacity and never wait.
+//
+// Loss: events are delivered at most once and are gone with the process.
+// Whatever is not delivered is counted by cause in [Stats], logged, and told:
+// [ErrChannelFull] to the sender to one channel, [LossHandler] to the consumer
+// that did not keep up, CloseTooSlow to the client.
+//
+// Ownership: an event and what its payload refers to is never changed once sent.
+// Data given to Receive is valid only during the call; data given to Send may be
+// reused when it returns.
+//
+// Isolation: a panic or an error of a consumer ends its own connection. Methods
+// of one consumer never run at once, and Disconnect runs exactly once.
+//
+// # How it works
+//
+// The cost of chat is the system call that writes. So a group sends in rounds:
+// its members are dealt to parts, one for each processor when there are many,
+// and a part at work takes all events that wait, makes one run of bytes of them,
+// and writes that once to each member without waiting. What arrives meanwhile is
+// the next round. When little happens, a round is one event and leaves at once.
+// A connection at rest has one goroutine, parked without a buffer.
+package channels

@@ -1,0 +1,60 @@
+package channels
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/teahouse-chat/teahouse/internal/websocket"
+)
+
+// Kind tells text frames from binary ones.
+type Kind uint8
+
+// The two kinds of frames. Text is the zero value.
+const (
+	Text   Kind = iota // UTF-8, checked on the way in, promised by the caller on the way out
+	Binary             // any bytes
+)
+
+// Frame is one WebSocket message between a client and this server. Data may be
+// empty, which is a message too; nil Data stands for no frame where that has a
+// meaning (see Options.Render).
+type Frame struct {
+	Kind Kind
+	Data []byte
+}
+
+// TextFrame is p as a text frame. p is not copied.
+func TextFrame(p []byte) Frame { return Frame{Kind: Text, Data: p} }
+
+// BinaryFrame is p as a binary frame. p is not copied.
+func BinaryFrame(p []byte) Frame { return Frame{Kind: Binary, Data: p} }
+
+// JSONFrame is v encoded by encoding/json as a text frame.
+func JSONFrame(v any) (Frame, error) {
+	p, err := json.Marshal(v)
+	if err != nil {
+		return Frame{}, fmt.Errorf("channels: encode a frame: %w", err)
+	}
+	return TextFrame(p), nil
+}
+
+// JSON decodes the frame's data into v, a pointer. A binary frame is an error.
+func (f Frame) JSON(v any) error {
+	if f.Kind != Text {
+		return fmt.Errorf("channels: decode a frame: binary, want JSON text")
+	}
+	if err := json.Unmarshal(f.Data, v); err != nil {
+		return fmt.Errorf("channels: decode a frame: %w", err)
+	}
+	return nil
+}
+
+// encode appends the frame as it goes over the wire.
+func (f Frame) encode(dst []byte) []byte {
+	op := websocket.OpText
+	if f.Kind == Binary {
+		op = websocket.OpBinary
+	}
+	return websocket.AppendFrame(dst, op, f.Data)
+}

@@ -1,0 +1,232 @@
+package channels
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"github.com/teahouse-chat/teahouse/internal/websocket"
+)
+
+// connect asks the consumer about the client and begins the connection, or
+// refuses it. Either way c.end is the last that happens to it.
+func (c *Conn) connect() {
+	o := c.opening
+	ctx, cancel := context.WithCancelCause(o.request.Context())
+	defer cancel(nil)
+	timer := time.AfterFunc(c.endpoint.connectTimeout, func() { cancel(context.DeadlineExceeded) })
+	defer timer.Stop()
+	o.stop = timer.Stop
+
+	err := c.consume(func() error { return c.consumer.Connect(ctx, c) })
+	c.connected = err == nil
+	if c.connected && !o.accepted {
+		err = c.Accept(c.endpoint.choose(o.ws.Subprotocols()), nil)
+	}
+	c.opening = nil
+	switch {
+	case o.failed != nil: // the client went away
+		c.end(CloseAbnormal, "")
+	case !o.accepted:
+		if errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
+			err = errors.Join(err, context.DeadlineExceeded)
+		}
+		c.refuse(o.ws, err)
+		c.end(CloseAbnormal, "")
+	default:
+		if err != nil {
+			c.fail("connect", err)
+		}
+		o.ws.Start((*reader)(c))
+	}
+}
+
+// refuse answers the handshake of a client that is turned away.
+func (c *Conn) refuse(ws *websocket.Conn, err error) {
+	var r *Refusal
+	switch {
+	case errors.As(err, &r):
+		ws.Refuse(r.Status, r.Header, r.Text)
+	case errors.Is(err, context.DeadlineExceeded):
+		c.report("connect", err)
+		ws.Refuse(http.StatusServiceUnavailable, retryAfter(), "The server is busy.")
+	default:
+		c.report("connect", err)
+		ws.Refuse(http.StatusInternalServerError, nil, "Something went wrong.")
+	}
+}
+
+// reader is a Conn as the websocket.Handler of its connection.
+type reader Conn
+
+func (r *reader) Message(op websocket.Opcode, p []byte) {
+	c := (*Conn)(r)
+	f := Frame{Kind: Text, Data: p}
+	if op == websocket.OpBinary {
+		f.Kind = Binary
+	}
+	if err := c.receive(f); err != nil {
+		c.fail("receive", err)
+	}
+}
+
+func (r *reader) Closed(code int, reason string) { (*Conn)(r).end(code, reason) }
+
+// receive is consume for Receive, without a closure: it is on the way of every frame.
+func (c *Conn) receive(f Frame) (err error) {
+	c.turn.Lock()
+	defer c.turn.Unlock()
+	defer recovered(&err)
+	if c.closing.Load() {
+		return nil
+	}
+	return c.consumer.Receive(c.ctx, c, f)
+}
+
+// consume runs a method of the consumer, no other running, and turns its panic
+// into an error.
+func (c *Conn) consume(f func() error) (err error) {
+	c.turn.Lock()
+	defer c.turn.Unlock()
+	defer recovered(&err)
+	return f()
+}
+
+func recovered(err *error) {
+	if v := recover(); v != nil {
+		*err = &panicError{value: v, stack: debug.Stack()}
+	}
+}
+
+// fail closes the connection for an error of the consumer.
+func (c *Conn) fail(doing string, err error) {
+	if c.closing.Load() && (errors.Is(err, ErrClosed) || errors.Is(err, context.Canceled)) {
+		return // a consequence, not a cause
+	}
+	var ce *CloseError
+	if errors.As(err, &ce) {
+		c.Close(ce.Code, ce.Reason)
+		return
+	}
+	if !errors.Is(err, ErrClosed) {
+		c.report(doing, err)
+	}
+	c.Close(CloseFailed, "")
+}
+
+func (c *Conn) report(doing string, err error) {
+	args := []any{"doing", doing, "err", err}
+	var p *panicError
+	if errors.As(err, &p) {
+		args = append(args, "stack", string(p.stack))
+	}
+	c.endpoint.log.Error("channels: consumer failed", args...)
+}
+
+// end is the end of every connection, called once, when nothing is read any more.
+func (c *Conn) end(code int, reason string) {
+	c.closing.Store(true)
+	c.cancel() // a method still running sees it
+	pumping := c.leave()
+	if c.connected {
+		c.count(code, reason)
+		ctx := context.WithoutCancel(c.ctx)
+		err := c.consume(func() error {
+			c.consumer.Disconnect(ctx, c, code)
+			return nil
+		})
+		if err != nil {
+			c.report("disconnect", err)
+		}
+	}
+	if pumping != nil {
+		<-pumping
+	}
+	c.endpoint.exit(c)
+}
+
+func (c *Conn) count(code int, reason string) {
+	if l := c.endpoint.layer; l != nil && code == CloseTooSlow {
+		l.lost(LossSlow, 1)
+	}
+	if c.endpoint.observer != nil {
+		c.endpoint.observer.Closed(c, code, reason)
+	}
+}
+
+// leave ends everything the layer knows of the connection. It returns what is
+// closed when the goroutine for events, if there is one, has ended.
+func (c *Conn) leave() <-chan struct{} {
+	c.mu.Lock()
+	groups, name, pumping := c.groups, c.name, c.pumping
+	c.groups, c.inbox, c.ended = nil, nil, true
+	c.mu.Unlock()
+	if name != "" {
+		c.endpoint.layer.post.dropConn(name)
+	}
+	for _, m := range groups {
+		m.group.leave(m)
+	}
+	return pumping
+}
+
+// push queues an event for the consumer's Event. False says that it was
+// dropped, because as many as the layer's capacity are waiting.
+func (c *Conn) push(e Event) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	l := c.endpoint.layer
+	switch {
+	case c.ended:
+		return true
+	case c.events == nil:
+		l.lost(LossUnhandled, 1)
+		return true
+	case len(c.inbox) >= l.capacity:
+		c.missed++
+		l.lost(LossFull, 1)
+		return false
+	}
+	c.inbox = append(c.inbox, e)
+	if c.pumping == nil {
+		c.pumping = make(chan struct{})
+		go c.pump(c.pumping)
+	}
+	return true
+}
+
+// pump hands the queued events to the consumer one by one, and ends when there
+// are none: a connection at rest has no goroutine but its reader.
+func (c *Conn) pump(done chan struct{}) {
+	defer close(done)
+	for {
+		c.mu.Lock()
+		if len(c.inbox) == 0 || c.ended {
+			c.inbox, c.pumping = nil, nil
+			c.mu.Unlock()
+			return
+		}
+		e, missed := c.inbox[0], c.missed
+		c.inbox[0] = Event{}
+		c.inbox, c.missed = c.inbox[1:], 0
+		c.mu.Unlock()
+
+		err := c.consume(func() error {
+			if c.closing.Load() {
+				return nil
+			}
+			if h, ok := c.consumer.(LossHandler); ok && missed > 0 {
+				h.Lost(c.ctx, c, missed)
+			}
+			return c.events.Event(c.ctx, c, e)
+		})
+		switch {
+		case errors.Is(err, ErrNoHandler):
+			c.endpoint.layer.lost(LossUnhandled, 1)
+		case err != nil:
+			c.fail("event", err)
+		}
+	}
+}

@@ -1,0 +1,96 @@
+package channels
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Loss is a reason why an event did not reach somebody it was meant for.
+type Loss string
+
+// The causes of losses. Each is a field of Stats.
+const (
+	LossFull       Loss = "full"       // a channel or a connection's Event had Capacity events waiting
+	LossExpired    Loss = "expired"    // nobody received it in time
+	LossUnhandled  Loss = "unhandled"  // its type has neither a renderer nor a handler
+	LossUnrendered Loss = "unrendered" // the renderer failed
+	LossSlow       Loss = "slow"       // the connection was cut, for its client did not keep up
+)
+
+// Stats is what a layer has at the moment, and what it has done since it began.
+type Stats struct {
+	// now
+	Groups   int // with members in this process
+	Members  int // memberships, of connections and channels
+	Channels int // with something in them, and connections that know their name
+
+	// since the beginning
+	Sent      uint64 // events sent by this process, to groups and channels
+	Rounds    uint64 // of the parts of groups
+	Writes    uint64 // to members, each of one run of frames
+	Delivered uint64 // events, once for each member, as given to its connection or channel
+
+	// lost since the beginning: events for one receiver; for Unrendered one
+	// endpoint, for Slow one connection with all that waited for it
+	Full       uint64
+	Expired    uint64
+	Unhandled  uint64
+	Unrendered uint64
+	Slow       uint64
+}
+
+// counters are Stats while they grow.
+type counters struct {
+	members                                       atomic.Int64
+	sent, rounds, writes, delivered               atomic.Uint64
+	full, expired, unhandled, unrendered, slowest atomic.Uint64
+
+	// guarded by mu
+	mu     sync.Mutex
+	logged map[Loss]time.Time
+}
+
+// Stats counts. It takes the locks of the registry, so call it now and then.
+func (l *Layer) Stats() Stats {
+	l.mu.RLock()
+	groups := len(l.groups)
+	l.mu.RUnlock()
+	l.post.mu.Lock()
+	channels := len(l.post.boxes) + len(l.post.conns)
+	l.post.mu.Unlock()
+	n := &l.count
+	return Stats{
+		Groups: groups, Members: int(n.members.Load()), Channels: channels,
+		Sent: n.sent.Load(), Rounds: n.rounds.Load(), Writes: n.writes.Load(), Delivered: n.delivered.Load(),
+		Full: n.full.Load(), Expired: n.expired.Load(), Unhandled: n.unhandled.Load(),
+		Unrendered: n.unrendered.Load(), Slow: n.slowest.Load(),
+	}
+}
+
+// logEvery bounds the log lines about losses of one cause.
+const logEvery = 10 * time.Second
+
+// lost counts events that did not reach somebody, and says so in the log.
+func (l *Layer) lost(cause Loss, n int) {
+	c := &l.count
+	counter := map[Loss]*atomic.Uint64{
+		LossFull: &c.full, LossExpired: &c.expired, LossUnhandled: &c.unhandled,
+		LossUnrendered: &c.unrendered, LossSlow: &c.slowest,
+	}[cause]
+	total := counter.Add(uint64(n))
+	c.mu.Lock()
+	now := time.Now()
+	last, before := c.logged[cause]
+	tell := !before || now.Sub(last) >= logEvery
+	if tell {
+		if c.logged == nil {
+			c.logged = make(map[Loss]time.Time)
+		}
+		c.logged[cause] = now
+	}
+	c.mu.Unlock()
+	if tell {
+		l.log.Warn("channels: events lost", "cause", string(cause), "total", total)
+	}
+}
