@@ -1,0 +1,242 @@
+// Package app builds the server from its configuration, runs it and stops it in
+// order: first the listeners, then the sockets, then the log, then the store.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"runtime/debug"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/teahouse-chat/teahouse/channels"
+	"github.com/teahouse-chat/teahouse/internal/auth"
+	"github.com/teahouse-chat/teahouse/internal/chat"
+	"github.com/teahouse-chat/teahouse/internal/config"
+	"github.com/teahouse-chat/teahouse/internal/limit"
+	"github.com/teahouse-chat/teahouse/internal/live"
+	"github.com/teahouse-chat/teahouse/internal/metrics"
+	"github.com/teahouse-chat/teahouse/internal/pages"
+	"github.com/teahouse-chat/teahouse/internal/sqlstore"
+	"github.com/teahouse-chat/teahouse/wire"
+)
+
+// stopWithin bounds an orderly stop, so that the process ends within 10 s.
+const stopWithin = 9 * time.Second
+
+// Run serves until ctx ends and then stops in order; nil is an orderly stop.
+// It tells people the address on out and writes its log to errw. Errors are
+// sentences that say what to do.
+func Run(ctx context.Context, c config.Config, out, errw io.Writer) error {
+	log := newLogger(c, errw)
+	a, err := open(ctx, c, log)
+	if err != nil {
+		return err
+	}
+	defer a.close()
+	main, err := listen(c.Listen, "--listen")
+	if err != nil {
+		return err
+	}
+	servers := []*server{a.serve(main, a.handler())}
+	if c.Admin != "" {
+		admin, err := listen(c.Admin, "--admin")
+		if err != nil {
+			return errors.Join(err, stop(servers))
+		}
+		servers = append(servers, a.serve(admin, a.adminHandler()))
+	}
+	greet(out, c, main.Addr())
+	a.ready.Store(true)
+	failed := make(chan error, len(servers))
+	for _, s := range servers {
+		go func() { failed <- s.wait() }()
+	}
+	select {
+	case <-ctx.Done():
+		log.Info("stopping")
+	case err = <-failed:
+		err = fmt.Errorf("the server stopped by itself: %w", err)
+	}
+	return errors.Join(err, a.stop(servers))
+}
+
+// app is everything that lives as long as the server.
+type app struct {
+	config   config.Config
+	log      *slog.Logger
+	store    chat.Store
+	service  *chat.Service
+	layer    *channels.Layer
+	limiter  *limit.Limiter
+	guests   *auth.Guests
+	sites    *auth.Sites
+	live     *live.Server
+	pages    *pages.Pages
+	metrics  *metrics.Metrics
+	ready    atomic.Bool
+	streams  context.Context // of server-sent events and other long answers
+	endLong  context.CancelFunc
+	observed observed
+}
+
+// open builds the parts from the store upwards.
+func open(ctx context.Context, c config.Config, log *slog.Logger) (*app, error) {
+	a := &app{config: c, log: log, metrics: metrics.New()}
+	if err := os.MkdirAll(c.Data, 0o700); err != nil {
+		return nil, fmt.Errorf("cannot make the data folder %s: choose another with --data: %w", c.Data, reason(err))
+	}
+	store, err := sqlstore.Open(ctx, c.SQLitePath(), log)
+	if err != nil {
+		return nil, err
+	}
+	a.store = store
+	if err := a.build(ctx); err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	return a, nil
+}
+
+// reason is what the system said, without the path that the sentence has.
+func reason(err error) error {
+	var path *os.PathError
+	if errors.As(err, &path) {
+		return path.Err
+	}
+	return err
+}
+
+func (a *app) build(ctx context.Context) error {
+	c := a.config
+	settings, err := a.store.Settings(ctx)
+	if err != nil {
+		return fmt.Errorf("read the settings of the database: %w", err)
+	}
+	if a.sites, err = auth.NewSites(c.BaseURL, c.Origins); err != nil {
+		return err
+	}
+	a.streams, a.endLong = context.WithCancel(context.WithoutCancel(ctx))
+	a.limiter = limit.New(limit.Options{Off: !c.Limits})
+	a.layer = channels.NewLayer(&channels.LayerOptions{Logger: a.log})
+	a.observed = observe(a.metrics)
+	a.service, err = chat.New(ctx, chat.Options{
+		Store:     a.store,
+		Publish:   live.Publisher(a.layer, a.log),
+		Limiter:   a.limiter,
+		Committed: a.observed.committed,
+		Logger:    a.log,
+	})
+	if err != nil {
+		return err
+	}
+	a.guests = auth.NewGuests(a.service, settings.Key, strings.HasPrefix(c.BaseURL, "https:"))
+	rate, burst := a.limiter.Rate(chat.LimitMessages)
+	a.live = live.New(live.Options{
+		Layer:      a.layer,
+		Service:    a.service,
+		Identities: a.guests,
+		Sockets:    sockets{a.limiter},
+		Limiter:    a.limiter,
+		Origins:    a.sites.AllowSocket,
+		Locale:     auth.Language,
+		Limits: wire.Limits{
+			Frame: wire.MaxFrame, Text: wire.MaxText, History: wire.MaxHistory, Replay: wire.MaxReplay,
+			Rooms: wire.MaxRooms, Rate: rate, Burst: burst,
+		},
+		Version: version(),
+		Logger:  a.log,
+	})
+	a.pages, err = pages.New(pages.Options{
+		Chat: a.service, Identity: a.guests, BaseURL: c.BaseURL, Logger: a.log,
+	})
+	if err != nil {
+		return fmt.Errorf("read the embedded pages: %w", err)
+	}
+	a.register()
+	return nil
+}
+
+// stop ends everything that serves, in an order that loses nothing: no new
+// visitors, sockets told when to come back, what was accepted stored.
+func (a *app) stop(servers []*server) error {
+	a.ready.Store(false)
+	ctx, cancel := context.WithTimeout(context.Background(), stopWithin)
+	defer cancel()
+	for _, s := range servers {
+		s.closeListener()
+	}
+	var errs []error
+	if err := a.live.Shutdown(ctx); err != nil {
+		errs = append(errs, fmt.Errorf("close the sockets: %w", err))
+	}
+	a.endLong()
+	for _, s := range servers {
+		if err := s.http.Shutdown(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("finish the requests: %w", err))
+			_ = s.http.Close() // there is nothing more to wait for
+		}
+	}
+	if err := a.service.Shutdown(ctx); err != nil {
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// close gives back what open took.
+func (a *app) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), stopWithin)
+	defer cancel()
+	a.endLong()
+	if err := a.service.Shutdown(ctx); err != nil {
+		a.log.Error("stop the log", "err", err)
+	}
+	if err := a.store.Close(); err != nil {
+		a.log.Error("close the store", "err", err)
+	}
+}
+
+// sockets counts open sockets by the limits of package limit.
+type sockets struct{ limiter *limit.Limiter }
+
+func (s sockets) AcquireAddress(address string) bool {
+	return s.limiter.Acquire(limit.SocketsPerAddress, address)
+}
+func (s sockets) ReleaseAddress(address string) {
+	s.limiter.Release(limit.SocketsPerAddress, address)
+}
+func (s sockets) AcquireUser(id chat.UserID) bool {
+	return s.limiter.Acquire(limit.SocketsPerUser, id.String())
+}
+func (s sockets) ReleaseUser(id chat.UserID) { s.limiter.Release(limit.SocketsPerUser, id.String()) }
+
+func newLogger(c config.Config, w io.Writer) *slog.Logger {
+	o := &slog.HandlerOptions{Level: c.LogLevel}
+	if c.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, o))
+	}
+	return slog.New(slog.NewTextHandler(w, o))
+}
+
+// version of this build, for the welcome and the page.
+func version() string {
+	build, ok := debug.ReadBuildInfo()
+	if !ok || build.Main.Version == "" || build.Main.Version == "(devel)" {
+		return "devel"
+	}
+	return strings.TrimPrefix(build.Main.Version, "v")
+}
+
+// listen takes an address, or says which setting to change.
+func listen(address, setting string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, listenError(address, setting, err)
+	}
+	return l, nil
+}

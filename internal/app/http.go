@@ -1,0 +1,108 @@
+package app
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/teahouse-chat/teahouse/internal/api"
+)
+
+// handler is the whole site.
+func (a *app) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/ws", a.live.Rich())
+	mux.Handle("/ws/chat/{room}", a.live.Plain())
+	mux.Handle("/ws/chat/{room}/{$}", a.live.Plain())
+	mux.Handle("/api/", api.New(api.Options{
+		Service:    a.service,
+		Identities: a.guests,
+		Follower:   a.live,
+		Sockets:    sockets{a.limiter},
+		Limiter:    a.limiter,
+	}))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "ok") })
+	mux.HandleFunc("GET /readyz", a.readyz)
+	mux.Handle("/", a.pages)
+	return a.logged(strict(a.sites.Protect(mux)))
+}
+
+// readyz says whether visitors should be sent here.
+func (a *app) readyz(w http.ResponseWriter, _ *http.Request) {
+	switch {
+	case !a.ready.Load():
+		say(w, http.StatusServiceUnavailable, "starting or stopping")
+	case a.service.Stats().Failing:
+		say(w, http.StatusServiceUnavailable, "the store fails: see the log")
+	default:
+		say(w, http.StatusOK, "ready")
+	}
+}
+
+func say(w http.ResponseWriter, status int, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	fmt.Fprintln(w, text)
+}
+
+// adminHandler serves operators; it belongs on an address of their own.
+func (a *app) adminHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", a.metrics.Handler())
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "ok") })
+	mux.HandleFunc("GET /readyz", a.readyz)
+	return strict(mux)
+}
+
+// maxHeaders is how many header lines a request may have.
+const maxHeaders = 128
+
+// strict refuses what no visitor sends and no handler should see.
+func strict(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		lines := 0
+		for _, values := range r.Header {
+			lines += len(values)
+		}
+		switch {
+		case r.Method == http.MethodTrace || r.Method == http.MethodConnect:
+			w.Header().Set("Allow", "GET, HEAD, POST")
+			http.Error(w, "This method is not possible here.", http.StatusMethodNotAllowed)
+		case lines > maxHeaders:
+			w.Header().Set("Connection", "close")
+			http.Error(w, "Too many header lines.", http.StatusRequestHeaderFieldsTooLarge)
+		case climbs(r.URL.Path):
+			http.NotFound(w, r)
+		default:
+			next.ServeHTTP(w, r)
+		}
+	})
+}
+
+// climbs says that a path has a segment . or .. or a backslash before one, which
+// a mux would answer with a redirect.
+func climbs(p string) bool {
+	for segment := range strings.SplitSeq(strings.ReplaceAll(p, `\`, "/"), "/") {
+		if segment == "." || segment == ".." {
+			return true
+		}
+	}
+	return false
+}
+
+// logged writes each request at level debug, without its query and cookies.
+func (a *app) logged(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !a.log.Enabled(r.Context(), slog.LevelDebug) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		method, where, start := r.Method, path.Clean(r.URL.Path), time.Now()
+		next.ServeHTTP(w, r)
+		a.log.Debug("request", "method", method, "path", where, "took", time.Since(start))
+	})
+}
