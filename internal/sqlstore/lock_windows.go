@@ -1,0 +1,31 @@
+package sqlstore
+
+import (
+	"errors"
+	"io"
+	"os"
+	"syscall"
+)
+
+// errHeld tells that another process holds the lock.
+var errHeld = errors.New("the lock is held")
+
+// lockFile takes an exclusive lock on the file at path, making it when there is
+// none: the file is opened without sharing, until it is closed or the process
+// ends.
+func lockFile(path string) (io.Closer, error) {
+	name, err := syscall.UTF16PtrFromString(path)
+	if err != nil {
+		return nil, err
+	}
+	h, err := syscall.CreateFile(name, syscall.GENERIC_READ|syscall.GENERIC_WRITE, 0, nil,
+		syscall.OPEN_ALWAYS, syscall.FILE_ATTRIBUTE_NORMAL, 0)
+	const sharingViolation = syscall.Errno(32)
+	switch {
+	case errors.Is(err, sharingViolation):
+		return nil, errHeld
+	case err != nil:
+		return nil, err
+	}
+	return os.NewFile(uintptr(h), path), nil
+}

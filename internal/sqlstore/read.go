@@ -1,0 +1,203 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/teahouse-chat/teahouse/internal/chat"
+)
+
+// Pages are one statement each, so that the room's newest seq and the messages
+// are of one moment. A room without messages in the range is one row of nulls.
+const (
+	pageColumns = `SELECT r.last_seq, m.seq, m.author_id, u.name, m.nonce, m.body, m.created_at FROM rooms r `
+	pageBefore  = pageColumns + `LEFT JOIN messages m ON m.room_id = r.id AND m.seq < $2
+		LEFT JOIN users u ON u.id = m.author_id WHERE r.slug = $1 ORDER BY m.seq DESC LIMIT $3`
+	pageAfter = pageColumns + `LEFT JOIN messages m ON m.room_id = r.id AND m.seq > $2
+		LEFT JOIN users u ON u.id = m.author_id WHERE r.slug = $1 ORDER BY m.seq LIMIT $3`
+	pageAround = `SELECT * FROM (` + pageBefore + `) AS older UNION ALL SELECT * FROM (` + pageColumns +
+		`LEFT JOIN messages m ON m.room_id = r.id AND m.seq >= $2
+		LEFT JOIN users u ON u.id = m.author_id WHERE r.slug = $1 ORDER BY m.seq LIMIT $3) AS newer`
+
+	roomBySlug  = `SELECT slug, last_seq, last_at FROM rooms WHERE slug = $1`
+	roomsByTalk = `SELECT slug, last_seq, last_at FROM rooms ORDER BY last_at DESC, id DESC LIMIT $1`
+	loginByHash = `SELECT l.user_id, u.name, l.created_at, l.seen_at
+		FROM logins l JOIN users u ON u.id = l.user_id WHERE l.hash = $1`
+)
+
+// queries are the prepared statements of the reading pool.
+type queries struct {
+	before, after, around, room, rooms, login *sql.Stmt
+}
+
+func (q *queries) prepare(ctx context.Context, db *sql.DB) error {
+	for _, p := range []struct {
+		stmt **sql.Stmt
+		text string
+	}{
+		{&q.before, pageBefore}, {&q.after, pageAfter}, {&q.around, pageAround},
+		{&q.room, roomBySlug}, {&q.rooms, roomsByTalk}, {&q.login, loginByHash},
+	} {
+		var err error
+		if *p.stmt, err = db.PrepareContext(ctx, p.text); err != nil {
+			return fmt.Errorf("preparing %q: %w", p.text, err)
+		}
+	}
+	return nil
+}
+
+func (q *queries) close() error {
+	var errs []error
+	for _, stmt := range []*sql.Stmt{q.before, q.after, q.around, q.room, q.rooms, q.login} {
+		if stmt != nil {
+			errs = append(errs, stmt.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Messages implements chat.Store.
+func (s *Store) Messages(ctx context.Context, room string, r chat.Range) (chat.Page, error) {
+	stmt, cursor, descending := s.queries.before, int64(math.MaxInt64), true
+	switch {
+	case r.Before >= 0:
+		cursor = r.Before
+	case r.After >= 0:
+		stmt, cursor, descending = s.queries.after, r.After, false
+	case r.Around >= 0:
+		stmt, cursor, descending = s.queries.around, r.Around, false
+	}
+	p, known, err := s.page(ctx, stmt, room, cursor, r.Limit)
+	if err != nil {
+		return chat.Page{}, fmt.Errorf("reading messages: %w", err)
+	}
+	if !known {
+		return chat.Page{First: true, Last: true}, nil
+	}
+	switch {
+	case descending:
+		slices.Reverse(p.Messages)
+	case r.Around >= 0:
+		p.Messages = middle(p.Messages, r.Around, r.Limit)
+	}
+	p.First, p.Last = edges(&p, r)
+	return p, nil
+}
+
+// page runs one of the page statements; known tells whether the room exists.
+func (s *Store) page(ctx context.Context, stmt *sql.Stmt, args ...any) (p chat.Page, known bool, err error) {
+	rows, err := stmt.QueryContext(ctx, args...)
+	if err != nil {
+		return p, false, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var seq, author, at sql.NullInt64
+		var name, nonce, body sql.NullString
+		if err := rows.Scan(&p.LastSeq, &seq, &author, &name, &nonce, &body, &at); err != nil {
+			return p, false, err
+		}
+		known = true
+		if !seq.Valid {
+			continue
+		}
+		p.Messages = append(p.Messages, chat.Message{
+			Seq: seq.Int64, Author: chat.User{ID: chat.UserID(author.Int64), Name: name.String},
+			Nonce: nonce.String, Text: body.String, At: fromMillis(at.Int64),
+		})
+	}
+	return p, known, rows.Err()
+}
+
+// middle takes limit messages around a seq from up to limit older ones, newest
+// first, followed by up to limit newer ones, oldest first. Half are older,
+// unless one side has too few.
+func middle(both []chat.Message, around int64, limit int) []chat.Message {
+	split := 0
+	for split < len(both) && both[split].Seq < around {
+		split++
+	}
+	older, newer := both[:split], both[split:]
+	nOlder := min(len(older), limit/2)
+	nNewer := min(len(newer), limit-nOlder)
+	nOlder = min(len(older), limit-nNewer)
+	slices.Reverse(older)
+	return append(older[len(older)-nOlder:], newer[:nNewer]...)
+}
+
+// edges tells whether nothing is older or newer than a page of a room that
+// exists. Numbers begin at 1 and have no holes.
+func edges(p *chat.Page, r chat.Range) (first, last bool) {
+	if n := len(p.Messages); n > 0 {
+		return p.Messages[0].Seq <= 1, p.Messages[n-1].Seq >= p.LastSeq
+	}
+	if r.After >= 0 {
+		return r.After < 1 || p.LastSeq == 0, true
+	}
+	return true, p.LastSeq == 0
+}
+
+// Room implements chat.Store.
+func (s *Store) Room(ctx context.Context, slug string) (chat.Room, error) {
+	r, err := scanRoom(s.queries.room.QueryRowContext(ctx, slug))
+	if errors.Is(err, sql.ErrNoRows) {
+		return chat.Room{}, chat.ErrNoRoom
+	}
+	if err != nil {
+		return chat.Room{}, fmt.Errorf("reading a room: %w", err)
+	}
+	return r, nil
+}
+
+// Rooms implements chat.Store.
+func (s *Store) Rooms(ctx context.Context, limit int) ([]chat.Room, error) {
+	rows, err := s.queries.rooms.QueryContext(ctx, limit)
+	if err != nil {
+		return nil, fmt.Errorf("listing rooms: %w", err)
+	}
+	defer rows.Close()
+	var list []chat.Room
+	for rows.Next() {
+		r, err := scanRoom(rows)
+		if err != nil {
+			return nil, fmt.Errorf("listing rooms: %w", err)
+		}
+		list = append(list, r)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("listing rooms: %w", err)
+	}
+	return list, nil
+}
+
+func scanRoom(row interface{ Scan(...any) error }) (chat.Room, error) {
+	var r chat.Room
+	var at int64
+	if err := row.Scan(&r.Slug, &r.LastSeq, &at); err != nil {
+		return chat.Room{}, err
+	}
+	r.LastAt = fromMillis(at)
+	return r, nil
+}
+
+// Login implements chat.Store.
+func (s *Store) Login(ctx context.Context, hash [32]byte) (chat.Login, error) {
+	l := chat.Login{Hash: hash}
+	var created, seen int64
+	err := s.queries.login.QueryRowContext(ctx, hash[:]).Scan(&l.User.ID, &l.User.Name, &created, &seen)
+	if errors.Is(err, sql.ErrNoRows) {
+		return chat.Login{}, chat.ErrNoLogin
+	}
+	if err != nil {
+		return chat.Login{}, fmt.Errorf("reading a login: %w", err)
+	}
+	l.Created, l.Seen = fromMillis(created), fromMillis(seen)
+	return l, nil
+}
+
+func fromMillis(ms int64) time.Time { return time.UnixMilli(ms).UTC() }

@@ -1,0 +1,136 @@
+package sqlstore
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	driversqlite "modernc.org/sqlite"
+	codes "modernc.org/sqlite/lib"
+)
+
+const (
+	readers    = 4 // reading connections at most
+	readerIdle = time.Minute
+
+	lockSuffix = ".lock"
+)
+
+// sqlite is the dialect of SQLite.
+var sqlite = dialect{
+	name:   "sqlite",
+	driver: "sqlite",
+	// A transaction that reads first and writes later can fail with
+	// SQLITE_BUSY whatever the timeout: take the lock at once.
+	begin:  "BEGIN IMMEDIATE",
+	tables: "SELECT count(*) FROM sqlite_schema WHERE type = 'table'",
+	param:  func(int) string { return "?" },
+	writeDSN: func(path string) string {
+		return sqliteDSN(path,
+			"busy_timeout(5000)", // bounded wait for a lock of another process
+			"journal_mode(wal)",
+			"synchronous(full)", // fsync the log at each commit
+			"foreign_keys(1)",
+			"trusted_schema(0)",
+			"temp_store(memory)",
+			"cache_size(-4096)",            // KiB
+			"wal_autocheckpoint(2000)",     // pages: 8 MiB
+			"journal_size_limit(16777216)", // bytes kept of a log that grew
+		)
+	},
+	readDSN: func(path string) string {
+		return sqliteDSN(path, "busy_timeout(5000)", "query_only(1)", "trusted_schema(0)",
+			"temp_store(memory)", "cache_size(-1024)")
+	},
+	explain: explainSQLite,
+}
+
+func sqliteDSN(path string, pragmas ...string) string {
+	slash := filepath.ToSlash(path)
+	if !strings.HasPrefix(slash, "/") {
+		slash = "/" + slash // a Windows drive
+	}
+	u := url.URL{Scheme: "file", OmitHost: true, Path: slash}
+	u.RawQuery = url.Values{"_pragma": pragmas, "_error_rc": {"1"}}.Encode()
+	return u.String()
+}
+
+// prepareSQLite makes the folder of path, locks the database against other
+// servers and looks whether the file can be a database at all. It returns the
+// absolute path.
+func prepareSQLite(path string) (string, io.Closer, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return "", nil, fmt.Errorf("finding the database %s: %w", path, err)
+	}
+	if err := os.MkdirAll(filepath.Dir(abs), 0o700); err != nil {
+		return "", nil, fmt.Errorf("%w: the folder %s cannot be made, choose another: %w", ErrUnwritable, filepath.Dir(abs), err)
+	}
+	lock, err := lockFile(abs + lockSuffix)
+	switch {
+	case errors.Is(err, errHeld):
+		return "", nil, fmt.Errorf("%w: stop the other one, or give this one another folder: %s", ErrInUse, abs)
+	case err != nil:
+		return "", nil, fmt.Errorf("%w: make the folder %s writable: %w", ErrUnwritable, filepath.Dir(abs), err)
+	}
+	if err := checkHeader(abs); err != nil {
+		return "", nil, errors.Join(err, lock.Close())
+	}
+	return abs, lock, nil
+}
+
+// checkHeader tells a file that never was a SQLite database, so that SQLite
+// does not have to guess. No file and an empty file are fine.
+func checkHeader(path string) error {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrUnwritable, err)
+	}
+	defer f.Close()
+	header := make([]byte, 16)
+	n, err := io.ReadFull(f, header)
+	switch {
+	case n == 0 && errors.Is(err, io.EOF):
+		return nil
+	case err != nil && !errors.Is(err, io.ErrUnexpectedEOF):
+		return fmt.Errorf("%w: reading %s: %w", ErrUnwritable, path, err)
+	case string(header[:n]) != "SQLite format 3\x00":
+		return fmt.Errorf("%w: %s is not a database file, restore it from a backup or move it away to begin anew",
+			ErrDamaged, path)
+	}
+	return nil
+}
+
+// explainSQLite names the reason of an error of opening a database.
+func explainSQLite(err error) error {
+	for _, known := range []error{ErrNewer, ErrDamaged, ErrForeign} {
+		if errors.Is(err, known) {
+			return known
+		}
+	}
+	var e *driversqlite.Error
+	if errors.As(err, &e) {
+		switch e.Code() & 0xff {
+		case codes.SQLITE_CORRUPT, codes.SQLITE_NOTADB, codes.SQLITE_FORMAT:
+			return ErrDamaged
+		case codes.SQLITE_BUSY, codes.SQLITE_LOCKED:
+			return ErrLocked
+		case codes.SQLITE_READONLY, codes.SQLITE_CANTOPEN, codes.SQLITE_FULL, codes.SQLITE_PERM, codes.SQLITE_IOERR:
+			return ErrUnwritable
+		}
+	}
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EROFS) {
+		return ErrUnwritable
+	}
+	return nil
+}

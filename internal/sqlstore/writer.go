@@ -1,0 +1,156 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/teahouse-chat/teahouse/internal/chat"
+)
+
+// maxRows is the most rows in one generated statement; more are several
+// statements. A power of two.
+const maxRows = 64
+
+// writer is the writing connection with its prepared statements. It belongs to
+// who holds Store.mu.
+type writer struct {
+	dialect dialect
+	conn    *sql.Conn
+	stmts   map[statement]*sql.Stmt
+	args    []any // reused between statements
+}
+
+// statement names a prepared statement: a text that is repeated for rows.
+type statement struct {
+	kind string
+	rows int
+}
+
+func newWriter(ctx context.Context, d dialect, db *sql.DB) (*writer, error) {
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("connecting: %w", err)
+	}
+	return &writer{dialect: d, conn: conn, stmts: make(map[statement]*sql.Stmt)}, nil
+}
+
+// prepared returns the statement made of head, one group of columns
+// placeholders per row, and tail.
+func (w *writer) prepared(ctx context.Context, head, tail string, rows, columns int) (*sql.Stmt, error) {
+	key := statement{head, rows}
+	if stmt := w.stmts[key]; stmt != nil {
+		return stmt, nil
+	}
+	var text strings.Builder
+	text.WriteString(head)
+	for row := range rows {
+		if row > 0 {
+			text.WriteByte(',')
+		}
+		if columns > 1 {
+			text.WriteByte('(')
+		}
+		for column := range columns {
+			if column > 0 {
+				text.WriteByte(',')
+			}
+			text.WriteString(w.dialect.param(row*columns + column + 1))
+		}
+		if columns > 1 {
+			text.WriteByte(')')
+		}
+	}
+	text.WriteString(tail)
+	stmt, err := w.conn.PrepareContext(ctx, text.String())
+	if err != nil {
+		return nil, fmt.Errorf("preparing %q: %w", head, err)
+	}
+	w.stmts[key] = stmt
+	return stmt, nil
+}
+
+// exec runs a statement without generated rows, prepared once. head holds its
+// placeholders.
+func (w *writer) exec(ctx context.Context, head string, args ...any) error {
+	stmt, err := w.prepared(ctx, head, "", 0, 0)
+	if err == nil {
+		_, err = stmt.ExecContext(ctx, args...)
+	}
+	return err
+}
+
+func (w *writer) close() error {
+	var errs []error
+	for _, stmt := range w.stmts {
+		errs = append(errs, stmt.Close())
+	}
+	return errors.Join(append(errs, w.conn.Close())...)
+}
+
+// discard closes the connection itself, not only the claim on it.
+func (w *writer) discard() {
+	for _, stmt := range w.stmts {
+		_ = stmt.Close()
+	}
+	_ = w.conn.Raw(func(any) error { return driver.ErrBadConn }) // the documented way to drop it
+	_ = w.conn.Close()
+}
+
+// write runs f in a transaction on the writing connection. A transaction that
+// has begun is not ended by ctx: it is short, and the wait for a lock bounded.
+func (s *Store) write(ctx context.Context, f func(ctx context.Context, w *writer) error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return errClosed
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	ctx = context.WithoutCancel(ctx)
+	if s.writer == nil {
+		w, err := newWriter(ctx, s.dialect, s.writes)
+		if err != nil {
+			return err
+		}
+		s.writer = w
+	}
+	w := s.writer
+	err := inTransaction(ctx, s.dialect, w.conn, func() error { return f(ctx, w) })
+	if err != nil && !errors.Is(err, errAgain) {
+		w.discard()
+		s.writer = nil
+	}
+	return err
+}
+
+// SaveUser implements chat.Store.
+func (s *Store) SaveUser(ctx context.Context, u chat.User, l *chat.Login) error {
+	now := time.Now()
+	err := s.write(ctx, func(ctx context.Context, w *writer) error {
+		const save = `INSERT INTO users (id, name, created_at) VALUES ($1, $2, $3)
+			ON CONFLICT (id) DO UPDATE SET name = excluded.name`
+		if err := w.exec(ctx, save, int64(u.ID), u.Name, now.UnixMilli()); err != nil {
+			return err
+		}
+		return w.saveLogin(ctx, u.ID, l)
+	})
+	if err != nil {
+		return fmt.Errorf("storing a person: %w", err)
+	}
+	return nil
+}
+
+func (w *writer) saveLogin(ctx context.Context, user chat.UserID, l *chat.Login) error {
+	if l == nil {
+		return nil
+	}
+	const save = `INSERT INTO logins (hash, user_id, created_at, seen_at) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (hash) DO UPDATE SET seen_at = excluded.seen_at WHERE excluded.seen_at > logins.seen_at`
+	return w.exec(ctx, save, l.Hash[:], int64(user), l.Created.UnixMilli(), l.Seen.UnixMilli())
+}
