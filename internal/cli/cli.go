@@ -124,8 +124,8 @@ func (p *program) unknownCommand(name string) int {
 	return p.fail(exitUsage, fmt.Errorf("unknown command %q: say one of %s", name, strings.Join(names, ", ")))
 }
 
-// fail tells the operator why, in one line.
+// fail tells the operator why, in one line even when several things went wrong.
 func (p *program) fail(code int, err error) int {
-	fmt.Fprintf(p.stderr, "teahouse: %v\n", err)
+	fmt.Fprintf(p.stderr, "teahouse: %s\n", strings.ReplaceAll(err.Error(), "\n", "; "))
 	return code
 }

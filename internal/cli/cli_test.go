@@ -92,6 +92,13 @@ func TestAFailureAtRunTimeIsOneSentenceAndExitCode1(t *testing.T) {
 	}
 }
 
+func TestSeveralFailuresAreOneLine(t *testing.T) {
+	r := run(errors.Join(errors.New("close the sockets: late"), errors.New("close the store: full")), nil)
+	if r.stderr != "teahouse: close the sockets: late; close the store: full\n" {
+		t.Errorf("it says %q", r.stderr)
+	}
+}
+
 func TestHelpGoesToTheStandardOutput(t *testing.T) {
 	for args, want := range map[string]string{
 		"help":         "Commands:\n  serve ",
