@@ -55,6 +55,8 @@ func Begin(w http.ResponseWriter, r *http.Request, o *Options) (*Conn, error) {
 			h.Set("Upgrade", "websocket")
 			h.Set("Connection", "Upgrade")
 			h.Set("Sec-WebSocket-Version", "13")
+		default:
+			h.Set("Connection", "close") // a body that was announced is not waited for
 		}
 		http.Error(w, err.Problem, err.Status)
 		return nil, err
