@@ -35,24 +35,36 @@ func (l *listener) Accept() (net.Conn, error) {
 type conn struct {
 	*net.TCPConn
 	body atomic.Bool // what comes is not a head: looked at again when the connection idles
-	head head        // owned by the reader
+
+	// owned by the reader
+	head head
+	bad  bool // the next Read fails
 }
 
 // NetConn is the connection below, for who takes it over.
 func (c *conn) NetConn() net.Conn { return c.TCPConn }
 
+// Read gives what comes before the fault of a bad head, and then fails: in the
+// middle of a head net/http answers that with 400 and closes.
 func (c *conn) Read(p []byte) (int, error) {
+	if c.bad {
+		return 0, errHead
+	}
 	n, err := c.TCPConn.Read(p)
 	if n == 0 || c.body.Load() {
 		return n, err
 	}
-	ended, bad := c.head.read(p[:n])
-	if bad {
-		return 0, errHead // net/http answers 400 and closes
-	}
-	if ended {
+	good, ended := c.head.read(p[:n])
+	switch {
+	case ended:
 		c.body.Store(true)
 		c.head = head{}
+	case good < n:
+		c.bad = true
+		if good == 0 {
+			return 0, errHead
+		}
+		return good, nil
 	}
 	return n, err
 }
@@ -76,17 +88,21 @@ type head struct {
 	coded  bool // Transfer-Encoding was there
 }
 
-// read takes more bytes and says whether the head has ended and whether it is bad.
-func (h *head) read(p []byte) (ended, bad bool) {
-	for _, b := range p {
+// read takes more bytes. It says how many of them come before a fault, all when
+// there is none, and whether the head has ended.
+func (h *head) read(p []byte) (good int, ended bool) {
+	for i, b := range p {
 		switch {
 		case b == '\n' && h.length == 0 && h.lines > 0:
-			return true, h.sized && h.coded
+			if h.sized && h.coded {
+				return i, false
+			}
+			return len(p), true
 		case b == '\n':
 			h.endLine()
 		case b == '\r':
 		case h.length == 0 && h.lines > 0 && (b == ' ' || b == '\t'):
-			return false, true
+			return i, false
 		default:
 			if h.length < maxLine {
 				h.line[h.length] = b
@@ -94,7 +110,7 @@ func (h *head) read(p []byte) (ended, bad bool) {
 			h.length++
 		}
 	}
-	return false, false
+	return len(p), false
 }
 
 func (h *head) endLine() {
