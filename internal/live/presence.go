@@ -2,6 +2,7 @@ package live
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -174,7 +175,8 @@ func (p *presence) digest(room string, a *attendance, round int) {
 // meanwhile is not in it.
 func (a *attendance) changes(room string) wire.Here {
 	here := wire.Here{Room: room, Count: len(a.people)}
-	for id, was := range a.changed {
+	for _, id := range slices.Sorted(maps.Keys(a.changed)) {
+		was := a.changed[id]
 		i, is := slices.BinarySearchFunc(a.people, id, byID)
 		switch {
 		case is == was:
