@@ -1,0 +1,827 @@
+// teahouse.js is the JavaScript client of Teahouse: one ES module without
+// dependencies and without DOM, for pages, workers and Node.
+//
+// Its nouns: a Teahouse is the connection; a Room is a log one follows; an
+// entry is something said that the server has not confirmed yet, kept in the
+// room's outbox.
+//
+// What it promises:
+//   - a Room's "message" events come once each, in ascending seq, without holes;
+//   - what is posted is kept (in storage, where there is one) and sent in the
+//     order it was posted, again and again until the server has stored it. The
+//     nonce makes every repetition harmless, also from two tabs;
+//   - reconnecting is spread out (full jitter) and resumes where it stopped.
+// Typing and presence are best effort.
+//
+// README.md beside this file is the tour; docs/protocol.md has the frames.
+
+const SUBPROTOCOL = 'teahouse.v1';
+const PREFIX = 'teahouse.outbox/'; // + room + '/' + nonce
+const SILENCE = 20_000; // ms without a frame before we ask whether anybody is there
+const ANSWER = 10_000; // ms to wait for that answer
+const OPENING = 8_000; // ms for a socket to open, then for the welcome
+const REQUEST = 15_000; // ms for the answer to a request
+const HOLD = 200; // ms a message waits for the ones before it
+const ADOPT = 15_000; // ms after which another tab's entry is sent from here too
+const PROBE = 60_000; // ms between tries to leave the stream for a socket
+const STEADY = 5_000; // ms a connection lasts before failures are forgotten
+const LONGEST = 30_000; // ms, the most we wait between two tries
+const TRIES = 4; // refusals because the server is busy before an entry is failed
+const TERMINAL = new Set([4401, 4403, 4409]);
+
+/** A refusal: `code` is one of the protocol's codes, `retry` is in ms (0: no use trying again). */
+export class TeahouseError extends Error {
+  constructor({ code, message = code, retry_ms = 0 }) {
+    super(message);
+    this.name = 'TeahouseError';
+    this.code = code;
+    this.retry = retry_ms;
+  }
+}
+
+/** The wait that a close reason or a header asks for, or undefined. */
+function retryIn(reason) {
+  const found = /retry_ms=(\d+)/.exec(reason || '');
+  return found ? Number(found[1]) : undefined;
+}
+
+function randomName() {
+  // crypto.randomUUID does not exist on plain http; getRandomValues does.
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (b) => b.toString(16).padStart(2, '0')).join('');
+}
+
+const emit = (target, type, detail) => {
+  const event = new Event(type);
+  event.detail = detail;
+  target.dispatchEvent(event);
+};
+
+/** What a client needs from its surroundings; each part can be given in the options. */
+function surroundings(o) {
+  const g = globalThis;
+  let storage = o.storage;
+  try { storage ??= g.localStorage; } catch { /* forbidden: the outbox lives in memory */ }
+  return {
+    WebSocket: o.WebSocket ?? g.WebSocket,
+    EventSource: o.EventSource ?? g.EventSource,
+    fetch: o.fetch ?? ((...a) => g.fetch(...a)),
+    events: o.events ?? (typeof g.addEventListener === 'function' ? g : new EventTarget()),
+    random: o.random ?? Math.random,
+    clock: o.clock ?? {
+      now: () => Date.now(),
+      setTimeout: (f, ms) => g.setTimeout(f, ms),
+      clearTimeout: (t) => g.clearTimeout(t),
+    },
+    storage: storage ?? null,
+  };
+}
+
+// A line carries frames. It tells its owner through on.open(), on.frame(f) and,
+// once and last, on.end(code, reason, opened).
+
+/** A line over a WebSocket. */
+class SocketLine {
+  transport = 'websocket';
+  #socket;
+  #on;
+  #opened = false;
+  #timer;
+  #env;
+
+  constructor(env, base, on) {
+    this.#env = env;
+    this.#on = on;
+    const url = new URL('ws', base);
+    url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
+    this.#timer = env.clock.setTimeout(() => this.#end(0, 'no answer'), OPENING);
+    try {
+      this.#socket = new env.WebSocket(url.href, [SUBPROTOCOL]);
+    } catch {
+      env.clock.clearTimeout(this.#timer);
+      this.#timer = env.clock.setTimeout(() => this.#end(0, 'blocked'), 0);
+      return;
+    }
+    this.#socket.onopen = () => {
+      env.clock.clearTimeout(this.#timer);
+      this.#opened = true;
+      this.#on?.open();
+    };
+    this.#socket.onmessage = (e) => {
+      let frame;
+      try { frame = JSON.parse(e.data); } catch { return; }
+      if (frame && typeof frame === 'object') this.#on?.frame(frame);
+    };
+    this.#socket.onclose = (e) => this.#end(e.code, e.reason);
+  }
+
+  send(frame) {
+    if (this.#socket?.readyState === 1) this.#socket.send(JSON.stringify(frame));
+  }
+
+  close() {
+    this.#on = null;
+    this.#env.clock.clearTimeout(this.#timer);
+    try { this.#socket?.close(1000); } catch { /* it never opened */ }
+  }
+
+  #end(code, reason) {
+    const on = this.#on;
+    this.close();
+    on?.end(code, reason, this.#opened);
+  }
+}
+
+/**
+ * A line for networks that let no WebSocket through: server-sent events one
+ * way, POST the other. It speaks the same frames, as far as HTTP can.
+ */
+class StreamLine {
+  transport = 'stream';
+  #env;
+  #base;
+  #on;
+  #hello = null;
+  #welcomed = false;
+  #streams = new Map();
+
+  constructor(env, base, on) {
+    this.#env = env;
+    this.#base = base;
+    this.#on = on;
+    Promise.resolve().then(() => this.#on?.open());
+  }
+
+  send(frame) {
+    switch (frame.type) {
+      case 'hello': this.#hello = frame; break;
+      case 'join': this.#join(frame); break;
+      case 'leave': this.#leave(frame); break;
+      case 'post': this.#post(frame); break;
+      case 'history': this.#history(frame); break;
+      case 'ping': this.#frame({ type: 'pong', ref: frame.ref }); break;
+      case 'typing': break;
+      default: this.#frame({ type: 'error', ref: frame.ref, code: 'unsupported', message: 'not possible without a WebSocket' });
+    }
+  }
+
+  close() {
+    this.#on = null;
+    for (const s of this.#streams.values()) s.close();
+    this.#streams.clear();
+  }
+
+  #frame(f) { this.#on?.frame(f); }
+
+  #end(reason) {
+    const on = this.#on;
+    this.close();
+    on?.end(0, reason, this.#welcomed);
+  }
+
+  #url(room, what, query = {}) {
+    const url = new URL(`api/rooms/${encodeURIComponent(room)}/${what}`, this.#base);
+    for (const [k, v] of Object.entries(query)) if (v !== undefined && v !== null) url.searchParams.set(k, v);
+    return url.href;
+  }
+
+  /** The answer's JSON; a refusal becomes an error frame and null, no answer ends the line. */
+  async #ask(url, init, about) {
+    let response, body;
+    try {
+      response = await this.#env.fetch(url, { credentials: 'same-origin', ...init });
+      body = await response.json().catch(() => ({}));
+    } catch {
+      this.#end('no answer');
+      return null;
+    }
+    if (response.ok) return body;
+    const after = Number(response.headers.get('Retry-After')) * 1000;
+    const busy = response.status === 429 || response.status >= 500;
+    this.#frame({
+      type: 'error', ...about, code: body.code ?? `http_${response.status}`, message: body.message,
+      retry_ms: body.retry_ms ?? (after || (busy ? 2000 : 0)),
+    });
+    return null;
+  }
+
+  async #join({ ref, room, after, limit }) {
+    let page = null;
+    if (after === undefined) {
+      page = await this.#ask(this.#url(room, 'messages', { limit: limit || 50 }), {}, { ref });
+      if (!page) return;
+    }
+    const messages = page?.messages ?? [];
+    const from = page ? (messages[0]?.seq ?? 1) - 1 : after;
+    const last = messages.at(-1)?.seq ?? from;
+    const stream = new this.#env.EventSource(this.#url(room, 'stream', { after: last }));
+    this.#streams.get(room)?.close();
+    this.#streams.set(room, stream);
+    let joined = false;
+    stream.onopen = () => {
+      if (joined) return;
+      joined = true;
+      if (!this.#welcomed) this.#frame({ type: 'welcome', ref: this.#hello?.ref });
+      this.#welcomed = true;
+      this.#frame({ type: 'joined', ref, room, after: from, last, first: page?.first ?? false });
+      this.#frame({ type: 'messages', room, messages });
+    };
+    stream.addEventListener('message', (e) => {
+      try { this.#frame({ type: 'message', room, ...JSON.parse(e.data) }); } catch { /* a comment */ }
+    });
+    stream.onerror = () => this.#end('stream ended');
+  }
+
+  #leave({ ref, room }) {
+    this.#streams.get(room)?.close();
+    this.#streams.delete(room);
+    this.#frame({ type: 'left', ref, room });
+  }
+
+  async #post({ ref, room, nonce, text }) {
+    const init = { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ text, nonce }) };
+    const stored = await this.#ask(this.#url(room, 'messages'), init, { ref, room, nonce });
+    if (stored) this.#frame({ type: 'ack', ref, room, nonce, seq: stored.seq, at: stored.at });
+  }
+
+  async #history({ ref, room, before, after, around, limit }) {
+    const page = await this.#ask(this.#url(room, 'messages', { before, after, around, limit }), {}, { ref });
+    if (page) this.#frame({ type: 'history', ref, room, ...page });
+  }
+}
+
+/**
+ * A room one follows. Read `name`, `position` (seq of the newest message seen,
+ * null before any), `people` (Map of id to person) and `count`.
+ *
+ * Events, each with a `detail`:
+ *   reset    {first}            drop what you show: the newest page follows as messages
+ *   message  {message, after}   the next message; `after` is the position before it
+ *   entry    entry              an entry is new or changed: state is pending, sent,
+ *                               failed (with code and message) or discarded
+ *   here     {count}            who is here has changed
+ *   typing   {people}           who has been writing in the last seconds
+ */
+export class Room extends EventTarget {
+  name;
+  position;
+  people = new Map();
+  count = 0;
+  joined = false;
+  #client;
+  #env;
+  #outbox = new Map(); // nonce -> entry, in the order it was posted
+  #inflight = null;
+  #blocked = false;
+  #held = new Map(); // seq -> message that came before its predecessors
+  #timers = new Set();
+  #filling = false;
+  #typed = -Infinity;
+  #newest = 0;
+
+  /** Rooms are made by Teahouse.join. */
+  constructor(client, env, name, after) {
+    super();
+    this.#client = client;
+    this.#env = env;
+    this.name = name;
+    this.position = after;
+    this.#load();
+  }
+
+  /** Entries not yet confirmed, in the order they were posted. */
+  get outbox() { return [...this.#outbox.values()]; }
+
+  /** Says text; returns its entry at once. It is sent now or when there is a connection. */
+  post(text) {
+    const at = Math.max(this.#env.clock.now(), this.#newest + 1);
+    const entry = { room: this.name, nonce: randomName(), text, at, state: 'pending', tab: this.#client.tab, tries: 0 };
+    this.#outbox.set(entry.nonce, entry);
+    this.#newest = at;
+    this.#save(entry);
+    emit(this, 'entry', entry);
+    this._pump();
+    return entry;
+  }
+
+  /** Sends a failed entry again, with the nonce it had. */
+  retry(nonce) {
+    const entry = this.#outbox.get(nonce);
+    if (entry?.state !== 'failed') return;
+    Object.assign(entry, { state: 'pending', tries: 0, code: undefined, message: undefined, tab: this.#client.tab });
+    this.#save(entry);
+    emit(this, 'entry', entry);
+    this._pump();
+  }
+
+  /** Forgets an entry. If it was on its way already it may still appear as a message. */
+  discard(nonce) {
+    const entry = this.#outbox.get(nonce);
+    if (!entry) return;
+    this.#drop(entry, 'discarded');
+    this._pump();
+  }
+
+  /** Tells that the message with this nonce is known to be stored, so it need not be sent. */
+  settled(nonce, seq, at) {
+    const entry = this.#outbox.get(nonce);
+    if (!entry) return null;
+    Object.assign(entry, { seq, stored: at });
+    this.#drop(entry, 'sent');
+    return entry;
+  }
+
+  /** A page of history: {before} or {after} or {around} a seq, and limit. Resolves to {messages, first, last}. */
+  history(range) { return this.#client.request({ type: 'history', room: this.name, ...range }); }
+
+  /** One page of the people here, after the given id. */
+  who(after) { return this.#client.request({ type: 'who', room: this.name, after }); }
+
+  /** Tells the others that one is writing; call it as often as you like. */
+  typing() {
+    const now = this.#env.clock.now();
+    if (!this.joined || now - this.#typed < 3000) return;
+    this.#typed = now;
+    this.#client._send({ type: 'typing', room: this.name });
+  }
+
+  leave() {
+    this._down();
+    this.#timers.forEach((t) => this.#env.clock.clearTimeout(t));
+    this.#client._left(this);
+  }
+
+  // What follows is called by Teahouse only.
+
+  _down() {
+    this.joined = false;
+    this.#inflight = null;
+    this.#filling = false;
+  }
+
+  _forget() { this.position = null; this.#held.clear(); }
+
+  _frame(f) {
+    switch (f.type) {
+      case 'joined': return this.#onJoined(f);
+      case 'messages': return this.#accept(f.messages ?? [], false);
+      case 'message': return this.#accept([f], false);
+      case 'here': return this.#onHere(f);
+      case 'typing': return emit(this, 'typing', { people: (f.people ?? []).filter((p) => p.id !== this.#client.you?.id) });
+      case 'ack': return this.#onAck(f);
+      case 'error': return this.#onError(f);
+    }
+  }
+
+  _pump() {
+    if (!this.joined || this.#inflight || this.#blocked) return;
+    for (const entry of this.#outbox.values()) {
+      if (entry.state !== 'pending' || entry.tab !== this.#client.tab) continue;
+      this.#inflight = entry.nonce;
+      this.#client._send({ type: 'post', room: this.name, nonce: entry.nonce, text: entry.text });
+      return;
+    }
+  }
+
+  _stored({ key, newValue }) {
+    const mine = `${PREFIX}${this.name}/`;
+    if (!key?.startsWith(mine)) return;
+    const known = this.#outbox.get(key.slice(mine.length));
+    if (newValue === null) {
+      // Confirmed or discarded in another tab; if confirmed, the message comes here too.
+      if (known) this.#drop(known, 'discarded');
+      return;
+    }
+    const entry = parseEntry(newValue);
+    if (!entry) return;
+    this.#outbox.set(entry.nonce, known ? Object.assign(known, entry) : entry);
+    emit(this, 'entry', known ?? entry);
+    this.#after(ADOPT, () => this.#adopt(entry.nonce));
+  }
+
+  #onJoined(f) {
+    if (f.room && f.room !== this.name) this.#client._renamed(this, f.room);
+    if (f.reset || this.position === null || f.after !== this.position) {
+      this._forget();
+      this.position = f.after;
+      emit(this, 'reset', { first: f.first });
+    }
+    this.joined = true;
+    if (f.here) this.#onHere({ ...f.here, fresh: true });
+    this._pump();
+  }
+
+  #onAck(f) {
+    this.#landed(f.nonce);
+    this.settled(f.nonce, f.seq, f.at);
+    this._pump();
+  }
+
+  #onError(f) {
+    this.#landed(f.nonce);
+    const entry = this.#outbox.get(f.nonce);
+    if (entry && entry.state === 'pending') {
+      const again = f.retry_ms > 0 && (f.code === 'rate_limited' || ++entry.tries < TRIES);
+      if (f.code === 'not_joined') {
+        this.joined = false;
+        this.#client._join(this);
+      } else if (again) {
+        this.#blocked = true;
+        this.#after(f.retry_ms * (1 + this.#env.random() / 4), () => { this.#blocked = false; this._pump(); });
+      } else {
+        Object.assign(entry, { state: 'failed', code: f.code, message: f.message });
+        this.#save(entry);
+        emit(this, 'entry', entry);
+      }
+    }
+    this._pump();
+  }
+
+  #onHere(f) {
+    if (f.people && (f.fresh || f.ref)) this.people = new Map(f.people.map((p) => [p.id, p]));
+    for (const p of f.joined ?? []) this.people.set(p.id, p);
+    for (const id of f.left ?? []) this.people.delete(id);
+    this.count = f.count ?? this.people.size;
+    if (f.more) this.who().then((page) => this.#onHere({ ...page, fresh: true }), () => {});
+    emit(this, 'here', { count: this.count });
+  }
+
+  /** Takes messages in ascending order; complete says that what they skip does not exist. */
+  #accept(messages, complete) {
+    for (const m of messages) {
+      if (m.nonce && (!this.#client.you || m.author?.id === this.#client.you.id)) {
+        this.#landed(m.nonce);
+        this.settled(m.nonce, m.seq, m.at);
+      }
+      if (this.position !== null && m.seq <= this.position) continue;
+      if (complete || m.seq === this.position + 1) this.#deliver(m);
+      else this.#held.set(m.seq, m);
+    }
+    for (let m; (m = this.#held.get(this.position + 1));) this.#deliver(m);
+    for (const seq of this.#held.keys()) if (seq <= this.position) this.#held.delete(seq);
+    if (this.#held.size && !this.#filling) this.#fill(HOLD);
+    this._pump();
+  }
+
+  #deliver(message) {
+    const after = this.position;
+    this.position = message.seq;
+    this.#held.delete(message.seq);
+    emit(this, 'message', { message, after });
+  }
+
+  #fill(wait) {
+    this.#filling = true;
+    this.#after(wait, async () => {
+      this.#filling = false;
+      if (!this.#held.size || !this.joined) return;
+      this.#filling = true;
+      try {
+        const page = await this.history({ after: this.position, limit: 200 });
+        this.#filling = false;
+        this.#accept(page.messages, true);
+      } catch {
+        if (this.joined) this.#fill(1000);
+      }
+    });
+  }
+
+  #landed(nonce) { if (nonce && this.#inflight === nonce) this.#inflight = null; }
+
+  #drop(entry, state) {
+    this.#outbox.delete(entry.nonce);
+    this.#landed(entry.nonce);
+    entry.state = state;
+    try { this.#env.storage?.removeItem(PREFIX + this.name + '/' + entry.nonce); } catch { /* gone anyway */ }
+    emit(this, 'entry', entry);
+  }
+
+  #save(entry) {
+    try {
+      this.#env.storage?.setItem(PREFIX + this.name + '/' + entry.nonce, JSON.stringify(entry));
+      entry.kept = this.#env.storage !== null;
+    } catch {
+      entry.kept = false; // full or forbidden: it lives as long as this page
+    }
+  }
+
+  #load() {
+    const found = [];
+    try {
+      const s = this.#env.storage;
+      for (let i = 0; i < (s?.length ?? 0); i++) {
+        if (s.key(i)?.startsWith(`${PREFIX}${this.name}/`)) found.push(parseEntry(s.getItem(s.key(i))));
+      }
+    } catch { /* forbidden */ }
+    for (const entry of found.filter(Boolean).sort((a, b) => a.at - b.at)) {
+      entry.tab = this.#client.tab;
+      entry.tries = 0;
+      this.#newest = Math.max(this.#newest, entry.at);
+      this.#outbox.set(entry.nonce, entry);
+    }
+  }
+
+  #adopt(nonce) {
+    const entry = this.#outbox.get(nonce);
+    if (entry) entry.tab = this.#client.tab;
+    this._pump();
+  }
+
+  #after(ms, f) {
+    const t = this.#env.clock.setTimeout(() => { this.#timers.delete(t); f(); }, ms);
+    this.#timers.add(t);
+  }
+}
+
+function parseEntry(json) {
+  try {
+    const e = JSON.parse(json);
+    return typeof e.nonce === 'string' && typeof e.text === 'string' && Number.isFinite(e.at) ? e : null;
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * The connection to one server.
+ *
+ * Options: url (base URL of the server, default the page's origin), locale,
+ * client (name for the server's log), token (identity of a client without
+ * cookies), you, epoch, and for tests WebSocket, EventSource, fetch, storage,
+ * events, clock {now, setTimeout, clearTimeout} and random.
+ *
+ * Events: "state" (detail is `state`), "welcome" (the frame), "renamed" (person).
+ */
+export class Teahouse extends EventTarget {
+  /** name: idle, connecting, open, waiting (until retryAt), offline, closed (for good; code says why). */
+  state = { name: 'idle', transport: 'websocket' };
+  you;
+  epoch;
+  server;
+  limits = {};
+  tab = randomName();
+  #env;
+  #options;
+  #base;
+  #rooms = new Map();
+  #line = null;
+  #probe = null;
+  #requests = new Map();
+  #refs = 0;
+  #attempts = 0;
+  #unopened = 0;
+  #opened = 0;
+  #heard = 0;
+  #retry;
+  #watch;
+  #probing;
+  #listening;
+
+  constructor(options = {}) {
+    super();
+    this.#options = options;
+    this.#env = surroundings(options);
+    this.#base = new URL('/', options.url ?? globalThis.location?.origin);
+    this.you = options.you;
+    this.epoch = options.epoch;
+    this.#listening = {
+      online: () => this.wake(),
+      offline: () => this.#ended(0, 'offline'),
+      storage: (e) => this.#rooms.forEach((r) => r._stored(e)),
+    };
+  }
+
+  /** Connects and stays connected. */
+  connect() {
+    if (this.state.name !== 'idle' && this.state.name !== 'closed') return;
+    for (const [type, f] of Object.entries(this.#listening)) this.#env.events.addEventListener(type, f);
+    this.#attempt();
+  }
+
+  /** Ends the connection; the outbox stays for the next time. */
+  close() {
+    for (const [type, f] of Object.entries(this.#listening)) this.#env.events.removeEventListener(type, f);
+    this.#hangUp();
+    this.#set({ name: 'closed' });
+  }
+
+  /**
+   * Follows a room. after is the seq up to which the caller has the log already;
+   * null asks for the newest page.
+   */
+  join(name, { after = null } = {}) {
+    let room = this.#rooms.get(name);
+    if (!room) {
+      room = new Room(this, this.#env, name, after);
+      this.#rooms.set(name, room);
+      if (this.state.name === 'open') this._join(room);
+    }
+    return room;
+  }
+
+  /** Tries now instead of later; on a connection that looks alive, asks whether it is. */
+  wake() {
+    const { name } = this.state;
+    if (name === 'waiting' || name === 'offline') this.#attempt();
+    else if (name === 'open') this.#ask(3000);
+  }
+
+  /** Gives the own person a new name; resolves to the person, rejects with TeahouseError. */
+  async rename(name) { return (await this.request({ type: 'rename', name })).person; }
+
+  /** Sends a frame and resolves to the frame that answers it. */
+  request(frame) {
+    const { clock } = this.#env;
+    return new Promise((resolve, reject) => {
+      if (this.state.name !== 'open') return reject(new TeahouseError({ code: 'disconnected' }));
+      const ref = `r${++this.#refs}`;
+      const timer = clock.setTimeout(() => this.#answer({ type: 'error', ref, code: 'timeout' }), REQUEST);
+      this.#requests.set(ref, { resolve, reject, timer });
+      this._send({ ...frame, ref });
+    });
+  }
+
+  // What follows is called by Room only.
+
+  _send(frame) { this.#line?.send(frame); }
+
+  _join(room) {
+    const after = room.position ?? undefined;
+    this._send({ type: 'join', ref: `join ${room.name}`.slice(0, 64), room: room.name, after, epoch: after === undefined ? undefined : this.epoch });
+  }
+
+  _left(room) {
+    this.#rooms.delete(room.name);
+    this._send({ type: 'leave', room: room.name });
+  }
+
+  _renamed(room, name) {
+    this.#rooms.delete(room.name);
+    room.name = name;
+    this.#rooms.set(name, room);
+  }
+
+  #set(state) {
+    this.state = { transport: this.#line?.transport ?? this.state.transport, ...state };
+    emit(this, 'state', this.state);
+  }
+
+  #attempt() {
+    this.#hangUp();
+    this.#dial(SocketLine);
+  }
+
+  #dial(Line) {
+    this.#line = this.#connectLine(Line);
+    this.#set({ name: 'connecting' });
+  }
+
+  #connectLine(Line) {
+    const line = new Line(this.#env, this.#base, {
+      open: () => (line === this.#probe ? this.#switch(line) : this.#hello()),
+      frame: (f) => this.#frame(f),
+      end: (code, reason, opened) => {
+        if (line === this.#probe) this.#probe = null;
+        else if (line === this.#line) this.#ended(code, reason, opened);
+      },
+    });
+    return line;
+  }
+
+  #hello() {
+    const o = this.#options;
+    this.#opened = this.#heard = this.#env.clock.now();
+    this.#timer(OPENING, () => this.#ended(0, 'no welcome'));
+    this._send({ type: 'hello', ref: 'hello', client: o.client ?? 'teahouse.js', locale: o.locale, token: o.token, epoch: this.epoch });
+    this.#rooms.forEach((r) => this._join(r));
+  }
+
+  #frame(f) {
+    this.#heard = this.#env.clock.now();
+    if (f.type === 'welcome') return this.#welcome(f);
+    if (f.type === 'renamed') this.#onRenamed(f.person);
+    if (f.type === 'joined' || (f.type === 'error' && f.ref?.startsWith('join '))) return this.#onJoin(f);
+    if (f.ref && this.#answer(f)) return;
+    const room = this.#rooms.get(f.room);
+    if (room) room._frame(f);
+    else if (f.nonce) this.#rooms.forEach((r) => r._frame(f));
+  }
+
+  #welcome(f) {
+    this.you = f.you ?? this.you;
+    this.epoch = f.epoch ?? this.epoch;
+    this.server = f.server ?? this.server;
+    this.limits = f.limits ?? this.limits;
+    if (f.token) this.#options = { ...this.#options, token: f.token };
+    this.#unopened = this.#line.transport === 'websocket' ? 0 : this.#unopened;
+    this.#set({ name: 'open' });
+    this.#listen();
+    if (this.#line.transport === 'stream') this.#look();
+    emit(this, 'welcome', f);
+  }
+
+  #onJoin(f) {
+    const asked = f.ref?.slice(5);
+    const room = [...this.#rooms.values()].find((r) => r.name === asked || r.name.startsWith(asked) && asked.length > 58) ?? this.#rooms.get(f.room);
+    if (!room) return;
+    if (f.type === 'joined') return room._frame(f);
+    if (f.code === 'bad_seq') {
+      // The server's log ends before ours: what we hold is not its log.
+      room._forget();
+      this._join(room);
+    } else if (f.retry_ms > 0) {
+      this.#env.clock.setTimeout(() => this._join(room), f.retry_ms);
+    } else {
+      this.#hangUp();
+      this.#set({ name: 'closed', code: f.code, reason: f.message });
+    }
+  }
+
+  #onRenamed(person) {
+    if (person?.id === this.you?.id) this.you = person;
+    for (const r of this.#rooms.values()) if (r.people.has(person.id)) r.people.set(person.id, person);
+    emit(this, 'renamed', person);
+  }
+
+  #answer(f) {
+    const asked = this.#requests.get(f.ref);
+    if (!asked) return false;
+    this.#requests.delete(f.ref);
+    this.#env.clock.clearTimeout(asked.timer);
+    if (f.type === 'error') asked.reject(new TeahouseError(f));
+    else asked.resolve(f);
+    return true;
+  }
+
+  #timer(ms, f) {
+    this.#env.clock.clearTimeout(this.#watch);
+    this.#watch = this.#env.clock.setTimeout(f, ms);
+  }
+
+  /** Waits for silence; a pulled cable says nothing. */
+  #listen() {
+    const quiet = this.#env.clock.now() - this.#heard;
+    if (quiet >= SILENCE) return this.#ask(ANSWER);
+    this.#timer(SILENCE - quiet, () => this.#listen());
+  }
+
+  #ask(wait) {
+    const asked = this.#env.clock.now();
+    this._send({ type: 'ping', ref: 'ping' });
+    this.#timer(wait, () => {
+      if (this.#heard >= asked) return this.#listen();
+      this.#ended(0, 'silent');
+      this.#attempt();
+    });
+  }
+
+  /** While on the stream, looks from time to time whether a socket gets through. */
+  #look() {
+    this.#env.clock.clearTimeout(this.#probing);
+    this.#probing = this.#env.clock.setTimeout(() => {
+      this.#probe?.close();
+      this.#probe = this.#connectLine(SocketLine);
+      this.#look();
+    }, PROBE);
+  }
+
+  #switch(line) {
+    this.#probe = null;
+    this.#hangUp();
+    this.#line = line;
+    this.#set({ name: 'connecting' });
+    this.#hello();
+  }
+
+  #hangUp() {
+    const { clock } = this.#env;
+    for (const t of [this.#retry, this.#watch, this.#probing]) clock.clearTimeout(t);
+    this.#line?.close();
+    this.#probe?.close();
+    this.#line = this.#probe = null;
+    this.#rooms.forEach((r) => r._down());
+    for (const ref of [...this.#requests.keys()]) this.#answer({ type: 'error', ref, code: 'disconnected' });
+  }
+
+  #ended(code, reason, opened) {
+    if (this.state.name === 'closed') return;
+    const socket = this.#line?.transport === 'websocket';
+    const away = reason === 'offline' || globalThis.navigator?.onLine === false;
+    if (socket && opened === false) this.#unopened++;
+    if (this.#opened && this.#env.clock.now() - this.#opened >= STEADY) this.#attempts = 0;
+    this.#opened = 0;
+    this.#hangUp();
+    if (TERMINAL.has(code)) return this.#set({ name: 'closed', code, reason });
+    if (code === 4410) {
+      this.epoch = undefined;
+      this.#rooms.forEach((r) => r._forget());
+    }
+    if (socket && this.#unopened >= 2 && this.#env.EventSource && !away) return this.#dial(StreamLine);
+    const full = Math.min(LONGEST, 1000 * 2 ** this.#attempts++);
+    let wait = retryIn(reason) ?? this.#env.random() * full;
+    if (code === 1013) wait = Math.max(wait, 1000);
+    if (away) wait = Math.max(wait, ANSWER); // "online" comes first, when it is told
+    this.#retry = this.#env.clock.setTimeout(() => this.#attempt(), wait);
+    this.#set({ name: away ? 'offline' : 'waiting', retryAt: this.#env.clock.now() + wait, code, reason });
+  }
+}
