@@ -1,0 +1,56 @@
+// i18n.js has the sentences, times and dates in the language of the page.
+
+const lang = document.documentElement.lang;
+const { default: table } = await import(`./strings.${lang}.js`);
+const plurals = new Intl.PluralRules(lang);
+const mine = navigator.languages?.find((l) => l.startsWith(lang)) ?? lang;
+
+/** The sentence of key with its {places} filled; n chooses between key.one and key.other. */
+export function t(key, places = {}) {
+  const text = table[key] ?? table[`${key}.${plurals.select(places.n ?? 0)}`] ?? key;
+  return text.replace(/\{(\w+)\}/g, (whole, place) => places[place] ?? whole);
+}
+
+/** What to tell a person about a refusal. */
+export function refusal({ code, message }) {
+  const known = `error.code.${code}`;
+  // The server's own sentence is more exact, where it can be read.
+  if (lang === 'en' && message && message !== code) return message;
+  return known in table ? table[known] : t('error.code.other', { code });
+}
+
+const clocks = new Intl.DateTimeFormat(mine, { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
+const fulls = new Intl.DateTimeFormat(mine, { dateStyle: 'full', timeStyle: 'medium' });
+const days = new Intl.DateTimeFormat(mine, { weekday: 'long', month: 'long', day: 'numeric' });
+const dates = new Intl.DateTimeFormat(mine, { weekday: 'long', year: 'numeric', month: 'long', day: 'numeric' });
+const names = new Intl.ListFormat(mine, { style: 'long', type: 'conjunction' });
+
+/** Hours and minutes of a time in ms. */
+export const clock = (at) => clocks.format(at);
+/** Date and time in full. */
+export const full = (at) => fulls.format(at);
+/** "A, B and C" */
+export const list = (all) => names.format(all);
+
+/** The local day of a time as YYYY-MM-DD. */
+export function day(at) {
+  const d = new Date(at);
+  return `${d.getFullYear()}-${String(d.getMonth() + 1).padStart(2, '0')}-${String(d.getDate()).padStart(2, '0')}`;
+}
+
+/** The words for the local day of a time. */
+export function dayName(at) {
+  const now = new Date();
+  if (day(at) === day(now)) return t('day.today');
+  if (day(at) === day(now.getTime() - 864e5)) return t('day.yesterday');
+  return (new Date(at).getFullYear() === now.getFullYear() ? days : dates).format(at);
+}
+
+/** How long ago a time was, in the words of the server's list. */
+export function ago(at) {
+  const minutes = Math.floor((Date.now() - at) / 6e4);
+  if (minutes < 1) return t('ago.now');
+  if (minutes < 60) return t('ago.minutes', { n: minutes });
+  if (minutes < 1440) return t('ago.hours', { n: Math.floor(minutes / 60) });
+  return t('ago.days', { n: Math.floor(minutes / 1440) });
+}
