@@ -50,7 +50,7 @@ func skeleton(s string) string {
 // lookalikes maps lower-case letters, digits and signs to the Latin letter they
 // are taken for.
 var lookalikes = map[rune]rune{
-	'0': 'o', '1': 'l', 'i': 'l', '|': 'l', '!': 'l', '3': 'e', '4': 'a', '5': 's', '7': 't', '$': 's', '@': 'a',
+	'0': 'o', '1': 'l', 'i': 'l', '|': 'l', '3': 'e', '4': 'a', '5': 's', '7': 't', '$': 's', '@': 'a',
 	// Latin letters without a decomposition
 	'ı': 'l', 'ł': 'l', 'ɩ': 'l', 'ø': 'o', 'đ': 'd', 'ɑ': 'a', 'ɡ': 'g', 'ħ': 'h', 'ŧ': 't', 'ʏ': 'y', 'ɴ': 'n', 'ʀ': 'r',
 	'ᴀ': 'a', 'ᴅ': 'd', 'ᴇ': 'e', 'ᴍ': 'm', 'ᴏ': 'o', 'ᴛ': 't', 'ꜱ': 's', 'ʟ': 'l', 'ʜ': 'h', 'ᴠ': 'v', 'ʙ': 'b', 'ɪ': 'l',
