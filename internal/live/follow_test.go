@@ -1,0 +1,138 @@
+package live
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"testing"
+	"testing/synctest"
+
+	"github.com/teahouse-chat/teahouse/channels"
+	"github.com/teahouse-chat/teahouse/internal/chat"
+	"github.com/teahouse-chat/teahouse/internal/chat/memstore"
+	"github.com/teahouse-chat/teahouse/wire"
+)
+
+// house is a server on the reference store.
+type house struct {
+	*Server
+	service *chat.Service
+	layer   *channels.Layer
+	posted  int
+}
+
+// strangers makes everybody a new guest.
+type strangers struct{}
+
+func (strangers) FromRequest(*http.Request) (chat.Login, bool, error) {
+	return chat.Login{}, false, nil
+}
+
+func (strangers) FromToken(_ context.Context, token, _ string) (chat.Login, error) {
+	n, err := strconv.Atoi(token)
+	return chat.Login{User: someone(n)}, err
+}
+
+func (strangers) New(string) (string, chat.Login) {
+	u := chat.User{ID: chat.NewUserID(), Name: "Stranger"}
+	return u.ID.String(), chat.Login{User: u}
+}
+
+type noCounts struct{}
+
+func (noCounts) AcquireAddress(string) bool   { return true }
+func (noCounts) ReleaseAddress(string)        {}
+func (noCounts) AcquireUser(chat.UserID) bool { return true }
+func (noCounts) ReleaseUser(chat.UserID)      {}
+
+func open(t *testing.T) *house {
+	t.Helper()
+	h := &house{layer: channels.NewLayer(&channels.LayerOptions{Logger: slog.New(slog.DiscardHandler)})}
+	store := memstore.New()
+	var err error
+	h.service, err = chat.New(t.Context(), chat.Options{Store: store, Publish: Publisher(h.layer, slog.New(slog.DiscardHandler)), Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.Server = New(Options{
+		Layer: h.layer, Service: h.service, Identities: strangers{}, Sockets: noCounts{}, Limiter: nil,
+		Limits: wire.Limits{Text: wire.MaxText}, Version: "test",
+	})
+	t.Cleanup(func() {
+		ctx := context.WithoutCancel(t.Context())
+		if err := errors.Join(h.Shutdown(ctx), h.service.Shutdown(ctx), store.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	return h
+}
+
+// post says n things in a room.
+func (h *house) post(t *testing.T, room string, n int) {
+	t.Helper()
+	for range n {
+		h.posted++
+		_, _, err := h.service.Post(t.Context(), chat.Post{
+			Room: room, Author: someone(1), Nonce: strconv.Itoa(h.posted), Text: fmt.Sprint("text ", h.posted),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+var errEnough = errors.New("enough")
+
+func TestAFollowerGetsEachPositionOnceHoweverSlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := open(t)
+		h.post(t, "lobby", 3)
+		var seqs []int64
+		send := func(ms []chat.Message) error {
+			for _, m := range ms {
+				seqs = append(seqs, m.Seq)
+			}
+			switch len(seqs) {
+			case 2:
+				h.post(t, "lobby", 300) // far more than the follower's channel holds
+			case 302:
+				return errEnough
+			}
+			return nil
+		}
+		idle := func() error { h.post(t, "lobby", 1); return nil }
+		if err := h.Follow(t.Context(), "lobby", 1, send, idle); !errors.Is(err, errEnough) {
+			t.Fatal(err)
+		}
+		for i, seq := range seqs {
+			if seq != int64(i+2) {
+				t.Fatalf("position %d came at place %d of %v", seq, i, seqs)
+			}
+		}
+	})
+}
+
+func TestAFollowerIsToldOfSilenceAndLeavesNothingBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := open(t)
+		silences := 0
+		err := h.Follow(t.Context(), "quiet", 0, nil, func() error {
+			if silences++; silences == 3 {
+				return errEnough
+			}
+			return nil
+		})
+		if !errors.Is(err, errEnough) {
+			t.Fatal(err)
+		}
+		if s := h.layer.Stats(); s.Groups != 0 {
+			t.Errorf("left behind: %+v", s)
+		}
+		if err := h.Follow(t.Context(), "a/b", 0, nil, nil); !errors.Is(err, chat.ErrBadRoom) {
+			t.Errorf("a room that cannot be: %v", err)
+		}
+	})
+}
