@@ -41,8 +41,9 @@ type conn struct {
 	bad  bool // the next Read fails
 }
 
-// NetConn is the connection below, for who takes it over.
-func (c *conn) NetConn() net.Conn { return c.TCPConn }
+// Unwatched is the connection itself, for who takes it over: package websocket
+// asks for it.
+func (c *conn) Unwatched() net.Conn { return c.TCPConn }
 
 // Read gives what comes before the fault of a bad head, and then fails: in the
 // middle of a head net/http answers that with 400 and closes.

@@ -197,5 +197,10 @@ func (hs *handshake) hijack() (net.Conn, error) {
 		p, _ := buffered.Reader.Peek(n)
 		hs.early = bytes.Clone(p)
 	}
+	// A server may look at what comes in before there is a request. Such a
+	// wrapper steps aside here: only a socket itself can be tried without waiting.
+	if watched, ok := nc.(interface{ Unwatched() net.Conn }); ok {
+		nc = watched.Unwatched()
+	}
 	return nc, nil
 }
