@@ -53,9 +53,12 @@ type Conn struct {
 	hs *handshake // nil once the reader runs
 	in *incoming  // an unfinished message
 
-	// owned by the reader: its count of control frames
-	ctlSecond uint32
-	ctlCount  uint32
+	// owned by the reader
+	ctlSecond uint32 // the second in which
+	ctlCount  uint32 // this many control frames came
+	talked    uint32 // tick of the last message
+	before    uint32 // and of the one before
+	deep      bool   // this goroutine has called the handler: its stack may have grown
 
 	// guarded by the wheel's mutex
 	slot, place int32

@@ -26,43 +26,53 @@ func (c *Conn) run() {
 			c.logPanic(v)
 		}
 		c.fail(codePanic, "internal error")
-		go c.discard()
+		c.hs, c.in = nil, nil
+		go c.run()
 	}()
-	c.read()
+	over := c.read()
 	returned = true
-	c.finish()
+	if over {
+		c.finish()
+		return
+	}
+	c.deep = false
+	go c.run()
 }
 
-// discard reads until the peer or the timer ends the connection.
-func (c *Conn) discard() {
-	c.hs, c.in = nil, nil
-	c.read()
-	c.finish()
-}
-
-// read hands over messages until there is nothing more to expect.
-func (c *Conn) read() {
+// read hands over messages until there is nothing more to expect, or until it
+// is better to go on with a fresh goroutine.
+func (c *Conn) read() (over bool) {
 	if c.hs != nil {
 		early := c.hs.early
 		c.hs = nil
 		if c.take(early) {
-			return
+			return true
 		}
 	}
 	from := c.source()
-	for {
+	for !c.stale() {
 		b, err := from.next()
 		if err != nil || c.state.Load() == stateDead {
 			from.release()
-			return
+			return true
 		}
 		c.seen.Store(c.o.wheel.now.Load())
 		done := c.take(b)
 		from.release()
 		if done {
-			return
+			return true
 		}
 	}
+	return false
+}
+
+// stale says that the goroutine should not wait for more with its stack, which
+// the handler may have made grow and which would stay so: thousands of people
+// who said something once would hold several kilobytes each. While messages
+// come within a second or two it is kept; after that the next one, or the next
+// pong, ends it.
+func (c *Conn) stale() bool {
+	return c.deep && c.o.wheel.now.Load()-c.before > 1
 }
 
 // take feeds what has come to the parser and reports whether reading is over.
@@ -108,8 +118,11 @@ func (c *Conn) message(op Opcode, p []byte) {
 		c.began.Store(0) // this one is finished
 	}
 	c.seen.Store(seenReading)
+	c.deep = true
 	c.h.Message(op, p)
-	c.seen.Store(c.o.wheel.now.Load())
+	now := c.o.wheel.now.Load()
+	c.before, c.talked = c.talked, now
+	c.seen.Store(now)
 }
 
 // control implements sink.

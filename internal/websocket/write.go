@@ -197,6 +197,7 @@ func (c *Conn) flush() {
 	for step() {
 		// each step has made progress and is given WriteTimeout anew
 	}
+	_ = c.nc.SetWriteDeadline(time.Time{}) // leaves no timer behind
 }
 
 // flushRaw waits until the socket takes something and reports whether there is
