@@ -38,7 +38,7 @@ race: ## the tests of the main module with the race detector (needs a C compiler
 
 .PHONY: e2e
 e2e: ## the tests with real browsers, in their own module
-	@if [ -f e2e/go.mod ]; then echo 'cd e2e && go test ./...' && cd e2e && go vet ./... && TEAHOUSE_REQUIRE=1 go test -timeout 12m ./...; fi
+	@if [ -f e2e/go.mod ]; then echo 'cd e2e && go test ./...' && cd e2e && TEAHOUSE_REQUIRE=1 go test -timeout 12m ./...; fi
 
 .PHONY: lint
 lint: bin/staticcheck ## gofmt, go vet, staticcheck
@@ -46,6 +46,7 @@ lint: bin/staticcheck ## gofmt, go vet, staticcheck
 	if [ -n "$$unformatted" ]; then echo "not formatted, run gofmt -w on: $$unformatted"; exit 1; fi
 	go vet ./...
 	bin/staticcheck ./...
+	@if [ -f e2e/go.mod ]; then echo 'cd e2e && go vet ./... && ../bin/staticcheck ./...' && cd e2e && go vet ./... && ../bin/staticcheck ./...; fi
 	cd tools && go mod verify
 
 # The linter is pinned in a module of its own, so that it never touches ours.
