@@ -94,7 +94,7 @@ func checkHeader(path string) error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrUnwritable, err)
+		return fmt.Errorf("%w: make %s readable and writable: %w", ErrUnwritable, path, err)
 	}
 	defer f.Close()
 	header := make([]byte, 16)
@@ -103,7 +103,7 @@ func checkHeader(path string) error {
 	case n == 0 && errors.Is(err, io.EOF):
 		return nil
 	case err != nil && !errors.Is(err, io.ErrUnexpectedEOF):
-		return fmt.Errorf("%w: reading %s: %w", ErrUnwritable, path, err)
+		return fmt.Errorf("%w: make %s a writable file: %w", ErrUnwritable, path, err)
 	case string(header[:n]) != "SQLite format 3\x00":
 		return fmt.Errorf("%w: %s is not a database file, restore it from a backup or move it away to begin anew",
 			ErrDamaged, path)

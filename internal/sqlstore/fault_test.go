@@ -1,0 +1,142 @@
+package sqlstore_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/teahouse-chat/teahouse/internal/chat"
+	"github.com/teahouse-chat/teahouse/internal/sqlstore"
+)
+
+// unavailable skips a test that this machine cannot run, or fails it where
+// nothing may be skipped.
+func unavailable(t *testing.T, reason string) {
+	t.Helper()
+	if os.Getenv("TEAHOUSE_REQUIRE") == "1" {
+		t.Fatal(reason)
+	}
+	t.Skip(reason)
+}
+
+// When the disk cannot keep what was written, nobody is told that it was kept,
+// and the next post is tried anew.
+func TestAFailingFsyncAcknowledgesNothingAndPasses(t *testing.T) {
+	strace, err := exec.LookPath("strace")
+	if err != nil {
+		unavailable(t, "strace is not installed: the fault cannot be made")
+	}
+	path := filepath.Join(t.TempDir(), "teahouse.db")
+	if probe, err := exec.Command(strace, "-o", os.DevNull, "true").CombinedOutput(); err != nil {
+		unavailable(t, fmt.Sprintf("strace may not trace here: %v %s", err, probe))
+	}
+	const posts = 60
+	cmd := child(t, path, "eio", 1, posts, strace, "-f", "-qq", "-o", os.DevNull, "-e", "trace=fsync,fdatasync",
+		"-e", "inject=fsync,fdatasync:error=EIO:when=30..33")
+	output, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("the server ended: %v", err)
+	}
+	acks, failed := parseAcks(t, output)
+	if len(failed) == 0 || len(failed) > 4 || len(acks)+len(failed) != posts {
+		t.Fatalf("%d posts acknowledged, failed: %v", len(acks), failed)
+	}
+	if last := acks[len(acks)-1]; last.nonce != fmt.Sprint("eio-0-", posts-1) {
+		t.Fatalf("it did not heal: the last ack is %+v", last)
+	}
+	verify(t, path, acks, len(acks))
+	checkIntegrity(t, path)
+}
+
+// smallDisk mounts a file system of a few megabytes.
+func smallDisk(t *testing.T) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=2m"); err != nil {
+		unavailable(t, fmt.Sprintf("no small file system can be mounted here: %v", err))
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, 0); err != nil {
+			t.Errorf("unmounting: %v", err)
+		}
+	})
+	return dir
+}
+
+// fillDisk writes a file until the disk is full.
+func fillDisk(t *testing.T, path string) {
+	t.Helper()
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	block := make([]byte, 4096)
+	for {
+		if _, err := f.Write(block); errors.Is(err, syscall.ENOSPC) {
+			return
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestAFullDiskRefusesPostsStillReadsAndHeals(t *testing.T) {
+	dir := smallDisk(t)
+	store, err := sqlstore.Open(t.Context(), filepath.Join(dir, "teahouse.db"), quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	service, err := chat.New(t.Context(), chat.Options{Store: store, Logger: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer service.Shutdown(t.Context())
+	post := func(n int) error {
+		p := crashPost("room0", chat.User{ID: 1}, fmt.Sprint(n))
+		p.Text = strings.Repeat("x", 8000)
+		_, _, err := service.Post(t.Context(), p)
+		return err
+	}
+	if err := post(0); err != nil {
+		t.Fatal(err)
+	}
+	ballast := filepath.Join(dir, "ballast")
+	fillDisk(t, ballast)
+	stored := 1
+	for ; err == nil; stored++ {
+		err = post(stored)
+	}
+	stored-- // the one that failed
+	if !errors.Is(err, chat.ErrUnavailable) || chat.RetryAfter(err) == 0 {
+		t.Fatalf("on a full disk: %v", err)
+	}
+	if p, err := service.Page(t.Context(), "room0", chat.Newest(1)); err != nil || p.LastSeq != int64(stored) {
+		t.Fatalf("reading on a full disk: %+v %v, want %d messages", p, err, stored)
+	}
+	if err := os.Remove(ballast); err != nil {
+		t.Fatal(err)
+	}
+	for n := range 20 {
+		if err := post(stored + n); err != nil {
+			t.Fatalf("with space again: %v", err)
+		}
+	}
+	if r, err := store.Room(t.Context(), "room0"); err != nil || r.LastSeq != int64(stored+20) {
+		t.Fatalf("in the end: %+v %v", r, err)
+	}
+}
+
+func TestNoSpaceForANewDatabaseSaysSo(t *testing.T) {
+	dir := smallDisk(t)
+	fillDisk(t, filepath.Join(dir, "ballast"))
+	if _, err := sqlstore.Open(t.Context(), filepath.Join(dir, "teahouse.db"), quiet); !errors.Is(err, sqlstore.ErrUnwritable) {
+		t.Fatalf("Open: %v", err)
+	}
+}
