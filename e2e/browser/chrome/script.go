@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/chromedp"
 )
 
@@ -90,54 +89,4 @@ func short(expression string) string {
 		return expression[:most] + "…"
 	}
 	return expression
-}
-
-// Click clicks the middle of the first element of a selector with the mouse.
-func (t *Tab) Click(selector string) {
-	t.tb.Helper()
-	t.do(chromedp.Click(chromedp.CSS(selector)))
-}
-
-// Press presses keys one after the other: characters, or those of package kb.
-func (t *Tab) Press(keys string, modifiers ...chromedp.Modifier) {
-	t.tb.Helper()
-	t.do(chromedp.KeyEvent(keys, chromedp.KeyModifiers(modifiers...)))
-}
-
-// Type inserts text where the focus is, as a paste or an input method does.
-func (t *Tab) Type(text string) {
-	t.tb.Helper()
-	t.do(chromedp.Func(func(ctx context.Context, s *chromedp.Target) error {
-		return call(ctx, s, input.InsertText, input.InsertTextParams{Text: text})()
-	}))
-}
-
-// Compose shows text as the unfinished composition of an input method.
-func (t *Tab) Compose(text string) {
-	t.tb.Helper()
-	t.do(chromedp.Func(func(ctx context.Context, s *chromedp.Target) error {
-		n := int64(len([]rune(text)))
-		return call(ctx, s, input.ImeSetComposition, input.ImeSetCompositionParams{Text: text, SelectionStart: n, SelectionEnd: n})()
-	}))
-}
-
-// CandidateKey presses a key that the input method takes: the page is told key
-// code 229 while it composes (UI Events, section 4.3.3).
-func (t *Tab) CandidateKey(key string) {
-	t.tb.Helper()
-	t.do(chromedp.Func(func(ctx context.Context, s *chromedp.Target) error {
-		return call(ctx, s, input.DispatchKeyEvent, input.DispatchKeyEventParams{
-			Type: input.DispatchKeyEventTypeRawKeyDown, Key: key, Code: key, WindowsVirtualKeyCode: 229, NativeVirtualKeyCode: 229,
-		})()
-	}))
-}
-
-// Wheel turns the mouse wheel over the middle of the window by dy px.
-func (t *Tab) Wheel(dy float64) {
-	t.tb.Helper()
-	t.do(chromedp.Func(func(ctx context.Context, s *chromedp.Target) error {
-		return call(ctx, s, input.DispatchMouseEvent, input.DispatchMouseEventParams{
-			Type: input.DispatchMouseEventTypeMouseWheel, X: 400, Y: 350, DeltaY: dy,
-		})()
-	}))
 }
