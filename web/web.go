@@ -21,6 +21,7 @@ import (
 	"mime"
 	"net/http"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -108,6 +109,27 @@ func pack(b []byte) ([]byte, error) {
 
 // URL is the path at which the file of this name is served.
 func (a *Assets) URL(name string) string { return a.prefix + "/" + name }
+
+// imported finds the static imports of our own modules.
+var imported = regexp.MustCompile(`(?m)^import .*from '\./([a-z0-9.-]+\.js)';$`)
+
+// Imports are the modules that the script of this name imports, and those that
+// they import: what a browser needs beside it, so that a page can name them all
+// at once instead of being asked for one after another.
+func (a *Assets) Imports(script string) []string {
+	var found []string
+	from := []string{script}
+	for len(from) > 0 {
+		for _, m := range imported.FindAllSubmatch(a.files[from[0]].plain, -1) {
+			if name := string(m[1]); name != script && !slices.Contains(found, name) {
+				found = append(found, name)
+				from = append(from, name)
+			}
+		}
+		from = from[1:]
+	}
+	return found
+}
 
 // Packed is the number of bytes that the file costs on the wire, compressed; 0
 // for a file that does not exist.

@@ -226,8 +226,13 @@ class StreamLine {
       this.#frame({ type: 'joined', ref, room, after: from, last, first: page?.first ?? false });
       this.#frame({ type: 'messages', room, messages });
     };
+    let fresh = false;
+    stream.addEventListener('reset', () => { fresh = true; });
     stream.addEventListener('message', (e) => {
-      try { this.#frame({ type: 'message', room, ...JSON.parse(e.data) }); } catch { /* a comment */ }
+      const message = JSON.parse(e.data);
+      if (fresh) this.#frame({ type: 'joined', room, after: message.seq - 1, last: message.seq, first: message.seq === 1, reset: true });
+      fresh = false;
+      this.#frame({ type: 'message', room, ...message });
     });
     stream.onerror = () => this.#end('stream ended');
   }
@@ -449,6 +454,7 @@ export class Room extends EventTarget {
   /** Takes messages in ascending order; complete says that what they skip does not exist. */
   #accept(messages, complete) {
     for (const m of messages) {
+      if (!Number.isInteger(m?.seq)) continue;
       if (m.nonce && (!this.#client.you || m.author?.id === this.#client.you.id)) {
         this.#landed(m.nonce);
         this.settled(m.nonce, m.seq, m.at);
@@ -479,7 +485,8 @@ export class Room extends EventTarget {
       try {
         const page = await this.history({ after: this.position, limit: 200 });
         this.#filling = false;
-        this.#accept(page.messages, true);
+        const held = page.last ? [...this.#held.values()].sort((a, b) => a.seq - b.seq) : [];
+        this.#accept([...page.messages, ...held], true);
       } catch {
         if (this.joined) this.#fill(1000);
       }
@@ -566,7 +573,8 @@ export class Teahouse extends EventTarget {
   #rooms = new Map();
   #line = null;
   #probe = null;
-  #requests = new Map();
+  #requests = new Map(); // ref -> what waits for the answer
+  #joins = new Map(); // ref -> room
   #refs = 0;
   #attempts = 0;
   #unopened = 0;
@@ -647,7 +655,9 @@ export class Teahouse extends EventTarget {
 
   _join(room) {
     const after = room.position ?? undefined;
-    this._send({ type: 'join', ref: `join ${room.name}`.slice(0, 64), room: room.name, after, epoch: after === undefined ? undefined : this.epoch });
+    const ref = `j${++this.#refs}`;
+    this.#joins.set(ref, room);
+    this._send({ type: 'join', ref, room: room.name, after, epoch: after === undefined ? undefined : this.epoch });
   }
 
   _left(room) {
@@ -700,7 +710,7 @@ export class Teahouse extends EventTarget {
     this.#heard = this.#env.clock.now();
     if (f.type === 'welcome') return this.#welcome(f);
     if (f.type === 'renamed') this.#onRenamed(f.person);
-    if (f.type === 'joined' || (f.type === 'error' && f.ref?.startsWith('join '))) return this.#onJoin(f);
+    if (this.#joins.has(f.ref)) return this.#onJoin(f);
     if (f.ref && this.#answer(f)) return;
     const room = this.#rooms.get(f.room);
     if (room) room._frame(f);
@@ -721,9 +731,9 @@ export class Teahouse extends EventTarget {
   }
 
   #onJoin(f) {
-    const asked = f.ref?.slice(5);
-    const room = [...this.#rooms.values()].find((r) => r.name === asked || r.name.startsWith(asked) && asked.length > 58) ?? this.#rooms.get(f.room);
-    if (!room) return;
+    const room = this.#joins.get(f.ref);
+    this.#joins.delete(f.ref);
+    if (this.#rooms.get(room.name) !== room) return;
     if (f.type === 'joined') return room._frame(f);
     if (f.code === 'bad_seq') {
       // The server's log ends before ours: what we hold is not its log.
@@ -799,6 +809,7 @@ export class Teahouse extends EventTarget {
     this.#line?.close();
     this.#probe?.close();
     this.#line = this.#probe = null;
+    this.#joins.clear();
     this.#rooms.forEach((r) => r._down());
     for (const ref of [...this.#requests.keys()]) this.#answer({ type: 'error', ref, code: 'disconnected' });
   }

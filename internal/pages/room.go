@@ -20,9 +20,6 @@ const (
 	maxForm = wire.MaxText*12 + 8<<10
 )
 
-// roomModules are the scripts that room.js imports, told early to the browser.
-var roomModules = []string{"teahouse.js", "text.js", "i18n.js", "log.js", "message.js", "composer.js", "panels.js", "prefs.js", "status.js"}
-
 // roomView is the page of a room.
 type roomView struct {
 	view
@@ -123,7 +120,8 @@ func (p *Pages) show(w http.ResponseWriter, r *http.Request, v *roomView, which 
 	}
 	v.view = p.view(r)
 	v.fill(log, login.User)
-	v.Epoch, v.Modules, v.InRoom, v.NoIndex = p.chat.Epoch(), append(roomModules, "strings."+v.Lang()+".js"), true, true
+	v.Epoch, v.InRoom, v.NoIndex = p.chat.Epoch(), true, true
+	v.Modules = append(p.assets.Imports("room.js"), "strings."+v.Lang()+".js")
 	v.Title = v.Room + " – " + v.T("app.name")
 	v.Description = v.T("app.tagline")
 	if o := p.origin(r); o != "" {

@@ -145,7 +145,7 @@ function begin() {
   new Status(client);
   client.connect();
   if (history.state?.seq || page.target) places.back();
-  else if (!matchMedia('(pointer: coarse)').matches) composer.focus();
+  if (!matchMedia('(pointer: coarse)').matches) composer.focus();
   log.keep(() => {});
 }
 
