@@ -131,9 +131,7 @@ func (b *buckets) take(key string, every rate.Limit, burst int, now time.Time) t
 	}
 	r.CancelAt(now)
 	b.refused.Add(1)
-	// The library rounds down, and a client that comes a nanosecond early
-	// would be refused again.
-	return wait + time.Microsecond
+	return wait
 }
 
 // forget drops what is full again, two for each call so that the number falls
