@@ -25,7 +25,6 @@ build: ## build bin/teahouse, static and without cgo
 .PHONY: test
 test: setup lint ## what CI runs: install what is missing, lint, then all tests with the race detector
 	TEAHOUSE_REQUIRE=1 CGO_ENABLED=1 go test -race -shuffle=on -timeout 12m ./...
-	@if compgen -G 'client/js/*.test.mjs' >/dev/null; then echo 'node --test client/js' && node --test client/js/*.test.mjs; fi
 	@$(MAKE) --no-print-directory e2e
 
 .PHONY: quick
@@ -39,6 +38,10 @@ race: ## the tests of the main module with the race detector (needs a C compiler
 .PHONY: e2e
 e2e: ## the tests with real browsers, in their own module
 	@if [ -f e2e/go.mod ]; then echo 'cd e2e && go test ./...' && cd e2e && TEAHOUSE_REQUIRE=1 go test -timeout 12m ./...; fi
+
+.PHONY: pictures
+pictures: setup ## make the pictures of the README anew
+	cd e2e && TEAHOUSE_REQUIRE=1 TEAHOUSE_SCREENSHOTS=1 go test -count=1 ./browser
 
 .PHONY: lint
 lint: bin/staticcheck ## gofmt, go vet, staticcheck

@@ -129,14 +129,9 @@ func fromEnv(env []string) (map[string]value, error) {
 }
 
 // foreign tells whether TEAHOUSE_name is somebody else's: Kubernetes gives
-// every pod such variables for a service named teahouse, and REQUIRE and KILLS
-// steer this project's tests, which start servers.
+// every pod such variables for a service named teahouse.
 func foreign(name string) bool {
-	switch name {
-	case "PORT", "REQUIRE", "KILLS":
-		return true
-	}
-	return strings.HasPrefix(name, "PORT_") || strings.HasPrefix(name, "SERVICE_")
+	return name == "PORT" || strings.HasPrefix(name, "PORT_") || strings.HasPrefix(name, "SERVICE_")
 }
 
 func fromFile(from value) (map[string]value, error) {

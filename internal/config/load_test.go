@@ -175,7 +175,7 @@ func TestAMistakeIsOneSentenceThatSaysWhatToDo(t *testing.T) {
 func TestVariablesOfOthersAreLeftAlone(t *testing.T) {
 	env := []string{
 		"TEAHOUSE_SERVICE_HOST=10.0.0.1", "TEAHOUSE_SERVICE_PORT=80", "TEAHOUSE_PORT=tcp://10.0.0.1:80",
-		"TEAHOUSE_PORT_80_TCP=tcp://10.0.0.1:80", "TEAHOUSE_REQUIRE=1", "TEAHOUSE_KILLS=200", "TEAHOUSES=1",
+		"TEAHOUSE_PORT_80_TCP=tcp://10.0.0.1:80", "TEAHOUSES=1",
 	}
 	got, err := Load(nil, env)
 	if err != nil {
