@@ -78,7 +78,7 @@ func (p *Pages) frontDoor(w http.ResponseWriter, r *http.Request, status int, v 
 	}
 	name := freshRoom(v.Lang())
 	v.Fresh = roomLine{Name: name, Path: roomPath(name)}
-	p.render(w, r, status, page{"home", v})
+	p.render(w, r, status, "home", v)
 }
 
 // Words of suggested room names, by language: what stands before and after.

@@ -14,7 +14,6 @@ package pages
 import (
 	"context"
 	"errors"
-	"fmt"
 	"html/template"
 	"log/slog"
 	"net"
@@ -146,7 +145,7 @@ func (p *Pages) notFound(w http.ResponseWriter, r *http.Request) {
 func (p *Pages) problem(w http.ResponseWriter, r *http.Request, status int, key string) {
 	v := p.view(r)
 	v.Title, v.Description, v.NoIndex = v.T(key+".title"), v.T(key+".hint"), true
-	p.render(w, r, status, page{"problem", v})
+	p.render(w, r, status, "problem", v)
 }
 
 // failed answers after an error of the rules or the store.
@@ -179,12 +178,3 @@ func trimSlash(s string) string {
 	}
 	return s
 }
-
-// page is a template and the value it shows.
-type page struct {
-	template string
-	view     any
-}
-
-// String names a page in errors.
-func (p page) String() string { return fmt.Sprintf("page %q", p.template) }

@@ -131,7 +131,7 @@ func (p *Pages) show(w http.ResponseWriter, r *http.Request, v *roomView, which 
 	if v.Problem != "" {
 		status = http.StatusUnprocessableEntity
 	}
-	p.render(w, r, status, page{"room", v})
+	p.render(w, r, status, "room", v)
 }
 
 // fill takes over what was read from the log.

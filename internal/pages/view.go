@@ -47,10 +47,10 @@ func (p *Pages) view(r *http.Request) view {
 }
 
 // render writes a page, whole or, when its template fails, not at all.
-func (p *Pages) render(w http.ResponseWriter, r *http.Request, status int, pg page) {
+func (p *Pages) render(w http.ResponseWriter, r *http.Request, status int, name string, v any) {
 	var body bytes.Buffer
-	if err := p.pages.ExecuteTemplate(&body, pg.template, pg.view); err != nil {
-		p.log.ErrorContext(r.Context(), "page not rendered", "page", pg.template, "err", err)
+	if err := p.pages.ExecuteTemplate(&body, name, v); err != nil {
+		p.log.ErrorContext(r.Context(), "page not rendered", "page", name, "err", err)
 		http.Error(w, "500 this page is broken", http.StatusInternalServerError)
 		return
 	}
@@ -63,7 +63,7 @@ func (p *Pages) render(w http.ResponseWriter, r *http.Request, status int, pg pa
 	h.Add("Vary", "Cookie, Accept-Language")
 	w.WriteHeader(status)
 	if _, err := w.Write(body.Bytes()); err != nil {
-		p.log.DebugContext(r.Context(), "page not delivered", "page", pg.template, "err", err)
+		p.log.DebugContext(r.Context(), "page not delivered", "page", name, "err", err)
 	}
 }
 
