@@ -69,9 +69,9 @@ func runChild(path string) error {
 				nonce := fmt.Sprintf("%s-%d-%d", os.Getenv(childName), n, i)
 				room := fmt.Sprint("room", (n+i)%3)
 				m, _, err := service.Post(ctx, crashPost(room, author, nonce))
-				if err != nil {
+				for err != nil { // as a client does: again, with the same nonce
 					say("failed %s %v", nonce, err)
-					continue
+					m, _, err = service.Post(ctx, crashPost(room, author, nonce))
 				}
 				say("acked %s %d %s", room, m.Seq, nonce)
 			}

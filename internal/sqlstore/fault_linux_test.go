@@ -25,7 +25,8 @@ func unavailable(t *testing.T, reason string) {
 }
 
 // When the disk cannot keep what was written, nobody is told that it was kept,
-// and the next post is tried anew.
+// and the same post sent again is stored once. strace counts calls per thread,
+// so how many fail differs from run to run.
 func TestAFailingFsyncAcknowledgesNothingAndPasses(t *testing.T) {
 	strace, err := exec.LookPath("strace")
 	if err != nil {
@@ -35,19 +36,19 @@ func TestAFailingFsyncAcknowledgesNothingAndPasses(t *testing.T) {
 	if probe, err := exec.Command(strace, "-o", os.DevNull, "true").CombinedOutput(); err != nil {
 		unavailable(t, fmt.Sprintf("strace may not trace here: %v %s", err, probe))
 	}
-	const posts = 60
+	const posts = 100
 	cmd := child(t, path, "eio", 1, posts, strace, "-f", "-qq", "-o", os.DevNull, "-e", "trace=fsync,fdatasync",
-		"-e", "inject=fsync,fdatasync:error=EIO:when=30..33")
+		"-e", "inject=fsync,fdatasync:error=EIO:when=20..23")
 	output, err := cmd.Output()
 	if err != nil {
 		t.Fatalf("the server ended: %v", err)
 	}
 	acks, failed := parseAcks(t, output)
-	if len(failed) == 0 || len(failed) > 4 || len(acks)+len(failed) != posts {
-		t.Fatalf("%d posts acknowledged, failed: %v", len(acks), failed)
+	if len(failed) == 0 {
+		t.Fatal("no post failed: the fault was not made, the test is void")
 	}
-	if last := acks[len(acks)-1]; last.nonce != fmt.Sprint("eio-0-", posts-1) {
-		t.Fatalf("it did not heal: the last ack is %+v", last)
+	if len(acks) != posts {
+		t.Fatalf("%d of %d posts were acknowledged in the end, %d failures", len(acks), posts, len(failed))
 	}
 	verify(t, path, acks, len(acks))
 	checkIntegrity(t, path)
