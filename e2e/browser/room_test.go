@@ -134,10 +134,16 @@ func (g *guest) post(path, kind, body string) int {
 	return res.StatusCode
 }
 
+// try posts a text to a room and returns the status.
+func (g *guest) try(room, text string) int {
+	g.t.Helper()
+	return g.post("/api/rooms/"+url.PathEscape(room)+"/messages", "text/plain; charset=utf-8", text)
+}
+
 // says posts a text to a room.
 func (g *guest) says(room, text string) {
 	g.t.Helper()
-	if code := g.post("/api/rooms/"+url.PathEscape(room)+"/messages", "text/plain; charset=utf-8", text); code != http.StatusCreated {
+	if code := g.try(room, text); code != http.StatusCreated {
 		g.t.Fatalf("posting %q to %s: status %d", text, room, code)
 	}
 }

@@ -87,6 +87,7 @@ func (t *Tab) Wheel(dy float64) {
 	t.do(chromedp.Func(func(ctx context.Context, s *chromedp.Target) error {
 		return call(ctx, s, input.DispatchMouseEvent, input.DispatchMouseEventParams{
 			Type: input.DispatchMouseEventTypeMouseWheel, X: 400, Y: 350, DeltaY: dy,
+			DeltaX: 1e-9, // required, and left out when it is 0
 		})()
 	}))
 }

@@ -7,6 +7,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/heapprofiler"
+	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 )
 
@@ -80,6 +83,21 @@ func evaluate[T any](t *Tab, patience time.Duration, expression string) (T, erro
 	ctx, cancel := context.WithTimeout(t.ctx, patience)
 	defer cancel()
 	return chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
+}
+
+// Heap is the JavaScript heap in use, in bytes, after a garbage collection.
+func (t *Tab) Heap() int64 {
+	t.tb.Helper()
+	ctx, cancel := context.WithTimeout(t.ctx, Patience)
+	defer cancel()
+	if _, err := chromedp.Call(ctx, heapprofiler.CollectGarbage, cdp.Empty{}); err != nil {
+		t.tb.Fatalf("collecting garbage: %v", err)
+	}
+	usage, err := chromedp.Call(ctx, runtime.GetHeapUsage, cdp.Empty{})
+	if err != nil {
+		t.tb.Fatalf("reading the size of the heap: %v", err)
+	}
+	return int64(usage.UsedSize)
 }
 
 func short(expression string) string {

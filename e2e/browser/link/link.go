@@ -11,7 +11,6 @@ package link
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -38,9 +37,10 @@ type Link struct {
 	dials    []time.Time // of sockets, also of refused ones
 }
 
-// Refusal is an error frame with which the link answers a post in the place of
-// the server, which never sees the post.
+// Refusal is an error frame with which the link answers a frame of the page in
+// the place of the server, which never sees that frame.
 type Refusal struct {
+	Type    string // of the frame; "" is "post"
 	Code    string
 	Message string
 	Retry   time.Duration // 0: no use trying again
@@ -132,7 +132,8 @@ func (k *Link) Release() {
 	}
 }
 
-// Refuse answers the next posts, one for each refusal.
+// Refuse answers the next frames of the refusals' types, one for each refusal and
+// in their order.
 func (k *Link) Refuse(next ...Refusal) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -248,28 +249,28 @@ func (k *Link) fromPage(p *pair, dst net.Conn, f frame) error {
 	return err
 }
 
-// refusal is the error frame for a post that is to be refused, otherwise nil.
+// refusal is the error frame for a frame that is to be refused, otherwise nil.
 func (k *Link) refusal(f frame) []byte {
-	var post struct {
-		Type, Room, Nonce string
-	}
-	if !bytes.Contains(f.payload, []byte(`"post"`)) || json.Unmarshal(f.payload, &post) != nil || post.Type != "post" {
-		return nil
-	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if len(k.refusals) == 0 {
+	var asked struct {
+		Type, Ref, Room, Nonce string
+	}
+	if len(k.refusals) == 0 || json.Unmarshal(f.payload, &asked) != nil {
 		return nil
 	}
 	r := k.refusals[0]
-	k.refusals = k.refusals[1:]
+	if r.Type != asked.Type && !(r.Type == "" && asked.Type == "post") {
+		return nil
+	}
 	answer, err := json.Marshal(map[string]any{
-		"type": "error", "code": r.Code, "message": r.Message, "room": post.Room, "nonce": post.Nonce,
-		"retry_ms": r.Retry.Milliseconds(),
+		"type": "error", "code": r.Code, "message": r.Message, "retry_ms": r.Retry.Milliseconds(),
+		"ref": asked.Ref, "room": asked.Room, "nonce": asked.Nonce,
 	})
 	if err != nil {
 		return nil
 	}
+	k.refusals = k.refusals[1:]
 	return answer
 }
 
