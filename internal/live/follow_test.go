@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/teahouse-chat/teahouse/channels"
 	"github.com/teahouse-chat/teahouse/internal/chat"
@@ -41,12 +42,14 @@ func (strangers) New(string) (string, chat.Login) {
 	return u.ID.String(), chat.Login{User: u}
 }
 
-type noCounts struct{}
+type noLimits struct{}
 
-func (noCounts) AcquireAddress(string) bool   { return true }
-func (noCounts) ReleaseAddress(string)        {}
-func (noCounts) AcquireUser(chat.UserID) bool { return true }
-func (noCounts) ReleaseUser(chat.UserID)      {}
+func (noLimits) AcquireAddress(string) bool   { return true }
+func (noLimits) ReleaseAddress(string)        {}
+func (noLimits) AcquireUser(chat.UserID) bool { return true }
+func (noLimits) ReleaseUser(chat.UserID)      {}
+
+func (noLimits) Take(chat.Limit, string) time.Duration { return 0 }
 
 func open(t *testing.T) *house {
 	t.Helper()
@@ -58,7 +61,7 @@ func open(t *testing.T) *house {
 		t.Fatal(err)
 	}
 	h.Server = New(Options{
-		Layer: h.layer, Service: h.service, Identities: strangers{}, Sockets: noCounts{}, Limiter: nil,
+		Layer: h.layer, Service: h.service, Identities: strangers{}, Sockets: noLimits{}, Limiter: noLimits{},
 		Limits: wire.Limits{Text: wire.MaxText}, Version: "test",
 	})
 	t.Cleanup(func() {
