@@ -105,10 +105,9 @@ func (c *checker) report(at ast.Node, format string, args ...any) {
 func (c *checker) visit(n ast.Node) bool {
 	switch n := n.(type) {
 	case *ast.FuncDecl:
-		lines := c.files.Position(n.End()).Line - c.files.Position(n.Pos()).Line + 1
-		if lines > maxFuncLines {
-			c.report(n, "func %s has %d lines, more than %d: give its steps names of their own", n.Name.Name, lines, maxFuncLines)
-		}
+		c.checkLength(n, "func "+n.Name.Name)
+	case *ast.FuncLit:
+		c.checkLength(n, "a function literal")
 	case *ast.FuncType:
 		if p := n.Params.NumFields(); p > maxParameters {
 			c.report(n, "a function has %d parameters, more than %d: put them into a struct", p, maxParameters)
@@ -122,6 +121,30 @@ func (c *checker) visit(n ast.Node) bool {
 		}
 	}
 	return true
+}
+
+// checkLength counts the lines of a function. In a test the function literals
+// inside do not count, since each is a subtest, with a budget of its own.
+func (c *checker) checkLength(f ast.Node, name string) {
+	lines := c.span(f)
+	if strings.HasSuffix(c.files.Position(f.Pos()).Filename, "_test.go") {
+		ast.Inspect(f, func(n ast.Node) bool {
+			inner, ok := n.(*ast.FuncLit)
+			if !ok || inner == f {
+				return true
+			}
+			lines -= c.span(inner) - 1
+			return false
+		})
+	}
+	if lines > maxFuncLines {
+		c.report(f, "%s has %d lines, more than %d: give its steps names of their own", name, lines, maxFuncLines)
+	}
+}
+
+// span is how many lines a node stands on.
+func (c *checker) span(n ast.Node) int {
+	return c.files.Position(n.End()).Line - c.files.Position(n.Pos()).Line + 1
 }
 
 func (c *checker) checkName(at ast.Node, name, kind string) {
