@@ -32,7 +32,15 @@ const Lifetime = 90 * 24 * time.Hour
 var ErrBadToken = errors.New("the token is not valid here: leave it out to get a new one")
 
 // ErrTokenInURL is a secret where logs and other sites can see it.
-var ErrTokenInURL = errors.New("a token never goes into the address: send it as a cookie or as Authorization: Bearer")
+var ErrTokenInURL error = badRequest("a token never goes into the address: send it as a cookie or as Authorization: Bearer")
+
+// badRequest is a mistake in the request itself, whoever sends it.
+type badRequest string
+
+func (e badRequest) Error() string { return string(e) }
+
+// Status is the HTTP status to answer with.
+func (badRequest) Status() int { return http.StatusBadRequest }
 
 // Guests makes and reads guests' tokens.
 type Guests struct {

@@ -31,7 +31,7 @@ func (k *socket) open(s *Server, c *channels.Conn) (login chat.Login, known bool
 		if chat.RetryAfter(err) > 0 {
 			return login, false, refuse(http.StatusServiceUnavailable, chat.RetryAfter(err), "The store is not available.")
 		}
-		return login, false, channels.Refuse(http.StatusUnauthorized, nil, err.Error())
+		return login, false, channels.Refuse(refusalStatus(err), nil, err.Error())
 	}
 	if !s.sockets.AcquireAddress(k.address) {
 		return login, false, refuseFor(10*time.Second, "Too many open connections from this address.")
@@ -44,6 +44,16 @@ func (k *socket) open(s *Server, c *channels.Conn) (login chat.Login, known bool
 		}
 	}
 	return login, known, nil
+}
+
+// refusalStatus is the answer to what a request brings as its identity: the
+// status that the error names, else 401.
+func refusalStatus(err error) int {
+	var named interface{ Status() int }
+	if errors.As(err, &named) {
+		return named.Status()
+	}
+	return http.StatusUnauthorized
 }
 
 var errTooManySockets = errors.New("too many open connections of this person: close another tab")
