@@ -5,6 +5,11 @@
 // A room is a log of entries numbered 1, 2, 3, ... without holes. The number,
 // seq, is given in the transaction that stores the entry; it is the permalink,
 // the resume cursor and the order. Nothing is published before it is stored.
+//
+// Order: one per room, the same for everybody; what one goroutine submits to a
+// room is stored in that order. Back-pressure: a bounded queue stands before
+// the one writer; when it is full Submit blocks, then refuses. Ownership: a
+// Service owns its writer and ends it in Shutdown; the Store is its maker's.
 package chat
 
 import (

@@ -80,19 +80,18 @@ func prepareSQLite(path string) (string, io.Closer, error) {
 	case err != nil:
 		return "", nil, fmt.Errorf("%w: make the folder %s writable: %w", ErrUnwritable, filepath.Dir(abs), err)
 	}
-	if err := checkHeader(abs); err != nil {
+	if err := checkFile(abs); err != nil {
 		return "", nil, errors.Join(err, lock.Close())
 	}
 	return abs, lock, nil
 }
 
-// checkHeader tells a file that never was a SQLite database, so that SQLite
-// does not have to guess. No file and an empty file are fine.
-func checkHeader(path string) error {
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
+// checkFile tells a file that never was a SQLite database, so that SQLite does
+// not have to guess. An empty file is a new database, and so is none: it is
+// made here, readable by its owner alone since it will hold the signing key.
+// SQLite gives the files beside it the same mode.
+func checkFile(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return fmt.Errorf("%w: make %s readable and writable: %w", ErrUnwritable, path, err)
 	}

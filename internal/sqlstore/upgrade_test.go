@@ -3,11 +3,13 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -292,6 +294,45 @@ func TestOpeningALockedDatabaseIsRefusedInTheEnd(t *testing.T) {
 	defer release()
 	if _, err := Open(t.Context(), path, quiet); !errors.Is(err, ErrLocked) {
 		t.Fatalf("Open: %v", err)
+	}
+}
+
+func TestALostWritingConnectionIsReplaced(t *testing.T) {
+	s, err := Open(t.Context(), filepath.Join(t.TempDir(), "teahouse.db"), quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	d := []chat.Draft{{Room: "a", Nonce: "n", Create: true}}
+	_ = s.writer.conn.Raw(func(any) error { return driver.ErrBadConn }) // database/sql closes it
+	if _, err := s.Append(t.Context(), d); err == nil {
+		t.Fatal("an append on a lost connection succeeded")
+	}
+	for want := range 2 {
+		if r, err := s.Append(t.Context(), d); err != nil || r[0].Message.Seq != 1 || r[0].Duplicate != (want == 1) {
+			t.Fatalf("append %d afterwards: %+v %v", want, r, err)
+		}
+	}
+}
+
+func TestTheDatabaseIsReadableByItsOwnerAlone(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("files have no mode bits there")
+	}
+	dir := t.TempDir()
+	s, err := Open(t.Context(), filepath.Join(dir, "teahouse.db"), quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) < 4 { // database, log, its index, lock
+		t.Fatalf("%v %v", entries, err)
+	}
+	for _, e := range entries {
+		if f, err := e.Info(); err != nil || f.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v %v", e.Name(), f.Mode(), err)
+		}
 	}
 }
 

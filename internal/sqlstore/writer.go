@@ -92,7 +92,8 @@ func (w *writer) close() error {
 	return errors.Join(append(errs, w.conn.Close())...)
 }
 
-// discard closes the connection itself, not only the claim on it.
+// discard closes the connection itself, not only the claim on it: after a
+// failure nobody knows what state it is in, or whether it is still there.
 func (w *writer) discard() {
 	for _, stmt := range w.stmts {
 		_ = stmt.Close()

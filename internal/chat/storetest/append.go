@@ -86,6 +86,33 @@ func repeatedNonces(t *testing.T, f Factory) {
 	wantDense(t, whole(t, s, "a"))
 }
 
+func oneNonceFromMany(t *testing.T, f Factory) {
+	s := open(t, f)
+	results := make([]chat.Appended, 200)
+	var wg sync.WaitGroup
+	for i := range results {
+		wg.Go(func() {
+			r, err := s.Append(t.Context(), []chat.Draft{draft("a", ann, "n", "hi")})
+			if err != nil || r[0].Err != nil {
+				t.Errorf("Append: %+v %v", r, err)
+				return
+			}
+			results[i] = r[0]
+		})
+	}
+	wg.Wait()
+	first := 0
+	for _, r := range results {
+		if !r.Duplicate {
+			first++
+		}
+		wantEqual(t, "message", r.Message, chat.Message{Seq: 1, Author: ann, Nonce: "n", Text: "hi", At: start})
+	}
+	if n := len(whole(t, s, "a")); first != 1 || n != 1 {
+		t.Fatalf("%d of them were the first, %d messages are stored", first, n)
+	}
+}
+
 func nonceConflicts(t *testing.T, f Factory) {
 	s := open(t, f)
 	mustAppend(t, s, draft("a", ann, "n", "hi"))

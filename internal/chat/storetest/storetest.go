@@ -39,6 +39,7 @@ func Run(t *testing.T, f Factory) {
 		{"numbers are dense and per room", numbersAreDense},
 		{"numbers are dense under concurrent appends", numbersAreDenseUnderConcurrency},
 		{"a repeated nonce is answered and burns no number", repeatedNonces},
+		{"one nonce from many at once is one message", oneNonceFromMany},
 		{"a nonce with another text is a conflict and burns no number", nonceConflicts},
 		{"a batch may mix all outcomes", mixedBatch},
 		{"a batch may be larger than any statement", largeBatch},
