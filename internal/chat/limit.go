@@ -14,7 +14,6 @@ const (
 	LimitMessages   Limit = iota // posts; key: UserID.String
 	LimitRooms                   // rooms made; key: Post.Address
 	LimitHandshakes              // sockets opened; key: network address
-	LimitCommands                // frames other than posts; key: one socket
 )
 
 // String is the name used in logs and metrics.
@@ -26,8 +25,6 @@ func (l Limit) String() string {
 		return "rooms"
 	case LimitHandshakes:
 		return "handshakes"
-	case LimitCommands:
-		return "commands"
 	}
 	return fmt.Sprintf("limit(%d)", int(l))
 }

@@ -85,8 +85,14 @@ func crashPost(room string, author chat.User, nonce string) chat.Post {
 	return chat.Post{Room: room, Author: author, Nonce: nonce, Text: "said with " + nonce}
 }
 
+// load is what a child is asked to do.
+type load struct {
+	name           string // first part of its nonces
+	senders, posts int    // posts of each sender
+}
+
 // child prepares the command that runs the child; wrap goes before it.
-func child(t *testing.T, path, name string, senders, posts int, wrap ...string) *exec.Cmd {
+func child(t *testing.T, path string, l load, wrap ...string) *exec.Cmd {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
@@ -94,8 +100,8 @@ func child(t *testing.T, path, name string, senders, posts int, wrap ...string) 
 	}
 	argv := append(wrap, self)
 	cmd := exec.Command(argv[0], argv[1:]...)
-	cmd.Env = append(os.Environ(), childDatabase+"="+path, childName+"="+name,
-		fmt.Sprint(childSenders, "=", senders), fmt.Sprint(childPosts, "=", posts))
+	cmd.Env = append(os.Environ(), childDatabase+"="+path, childName+"="+l.name,
+		fmt.Sprint(childSenders, "=", l.senders), fmt.Sprint(childPosts, "=", l.posts))
 	cmd.Stderr = os.Stderr
 	return cmd
 }
@@ -214,7 +220,7 @@ func TestKillingTheServerLosesNothingAcknowledged(t *testing.T) {
 		if round%20 == 0 { // so that logs stay small and the beginning is hit too
 			acks, path = nil, filepath.Join(dir, fmt.Sprint("database", round), "teahouse.db")
 		}
-		cmd := child(t, path, fmt.Sprint("r", round), 32, 1<<30)
+		cmd := child(t, path, load{fmt.Sprint("r", round), 32, 1 << 30})
 		out, err := cmd.StdoutPipe()
 		if err != nil {
 			t.Fatal(err)

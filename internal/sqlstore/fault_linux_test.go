@@ -37,7 +37,7 @@ func TestAFailingFsyncAcknowledgesNothingAndPasses(t *testing.T) {
 		unavailable(t, fmt.Sprintf("strace may not trace here: %v %s", err, probe))
 	}
 	const posts = 100
-	cmd := child(t, path, "eio", 1, posts, strace, "-f", "-qq", "-o", os.DevNull, "-e", "trace=fsync,fdatasync",
+	cmd := child(t, path, load{"eio", 1, posts}, strace, "-f", "-qq", "-o", os.DevNull, "-e", "trace=fsync,fdatasync",
 		"-e", "inject=fsync,fdatasync:error=EIO:when=20..23")
 	output, err := cmd.Output()
 	if err != nil {
