@@ -168,8 +168,9 @@ func (a *app) stop(servers []*server) error {
 	a.ready.Store(false)
 	ctx, cancel := context.WithTimeout(context.Background(), stopWithin)
 	defer cancel()
-	for _, s := range servers {
-		s.closeListener()
+	finished := make(chan error, len(servers))
+	for _, s := range servers { // closes the listener at once and then waits
+		go func() { finished <- s.http.Shutdown(ctx) }()
 	}
 	var errs []error
 	if err := a.live.Shutdown(ctx); err != nil {
@@ -177,7 +178,7 @@ func (a *app) stop(servers []*server) error {
 	}
 	a.endLong()
 	for _, s := range servers {
-		if err := s.http.Shutdown(ctx); err != nil {
+		if err := <-finished; err != nil {
 			errs = append(errs, fmt.Errorf("finish the requests: %w", err))
 			_ = s.http.Close() // there is nothing more to wait for
 		}

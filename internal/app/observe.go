@@ -3,6 +3,8 @@ package app
 import (
 	"time"
 
+	"github.com/teahouse-chat/teahouse/channels"
+	"github.com/teahouse-chat/teahouse/internal/chat"
 	"github.com/teahouse-chat/teahouse/internal/metrics"
 )
 
@@ -22,25 +24,49 @@ func observe(m *metrics.Metrics) observed {
 
 // register makes every counter of the parts visible.
 func (a *app) register() {
-	type number struct {
-		name, help string
-		read       func() float64
+	m := a.metrics
+	rules := func(read func(chat.Stats) float64) func() float64 {
+		return func() float64 { return read(a.service.Stats()) }
 	}
-	for _, c := range []number{
-		{"teahouse_messages_total", "Messages stored.", func() float64 { return float64(a.service.Stats().Posts) }},
-		{"teahouse_duplicates_total", "Posts whose nonce was stored before.", func() float64 { return float64(a.service.Stats().Duplicates) }},
-		{"teahouse_refused_total", "Posts refused by a rule, a rate or a full queue.", func() float64 { return float64(a.service.Stats().Refused) }},
-		{"teahouse_commit_failures_total", "Commits that failed.", func() float64 { return float64(a.service.Stats().Failures) }},
-		{"teahouse_bad_frames_total", "Frames of clients that were refused.", func() float64 { return float64(a.live.Stats().BadFrames) }},
+	m.Counter("teahouse_messages_total", "Messages stored.", rules(func(s chat.Stats) float64 { return float64(s.Posts) }))
+	m.Counter("teahouse_duplicates_total", "Posts whose nonce was stored before.", rules(func(s chat.Stats) float64 { return float64(s.Duplicates) }))
+	m.Counter("teahouse_refused_total", "Posts refused by a rule, a rate or a full queue.", rules(func(s chat.Stats) float64 { return float64(s.Refused) }))
+	m.Counter("teahouse_commit_failures_total", "Commits that failed.", rules(func(s chat.Stats) float64 { return float64(s.Failures) }))
+	m.Gauge("teahouse_queue_messages", "Messages waiting to be stored.", rules(func(s chat.Stats) float64 { return float64(s.Queued) }))
+
+	m.Counter("teahouse_bad_frames_total", "Frames of clients that were refused.", func() float64 { return float64(a.live.Stats().BadFrames) })
+	m.Gauge("teahouse_rooms_active", "Rooms with somebody in them.", func() float64 { return float64(a.live.Stats().Rooms) })
+	m.Gauge("teahouse_sockets", "Open sockets.", func() float64 { return float64(a.live.Stats().Rich) }, "protocol", "rich")
+	m.Gauge("teahouse_sockets", "Open sockets.", func() float64 { return float64(a.live.Stats().Plain) }, "protocol", "plain")
+
+	a.registerLayer()
+	for kind := range a.limiter.Stats().RefusedRate {
+		m.Counter("teahouse_limited_total", "Refusals by a limit.",
+			func() float64 { return float64(a.limiter.Stats().RefusedRate[kind]) }, "limit", kind.String())
+	}
+	for kind := range a.limiter.Stats().RefusedCount {
+		m.Counter("teahouse_limited_total", "Refusals by a limit.",
+			func() float64 { return float64(a.limiter.Stats().RefusedCount[kind]) }, "limit", kind.String())
+	}
+}
+
+// registerLayer makes visible what fan-out does, and every loss by its cause.
+func (a *app) registerLayer() {
+	m := a.metrics
+	layer := func(read func(channels.Stats) uint64) func() float64 {
+		return func() float64 { return float64(read(a.layer.Stats())) }
+	}
+	m.Counter("teahouse_delivered_total", "Events given to a member's socket.", layer(func(s channels.Stats) uint64 { return s.Delivered }))
+	m.Counter("teahouse_writes_total", "Writes to members' sockets, each of one run of frames.", layer(func(s channels.Stats) uint64 { return s.Writes }))
+	m.Counter("teahouse_rounds_total", "Rounds of fan-out.", layer(func(s channels.Stats) uint64 { return s.Rounds }))
+	for cause, read := range map[channels.Loss]func(channels.Stats) uint64{
+		channels.LossFull:       func(s channels.Stats) uint64 { return s.Full },
+		channels.LossExpired:    func(s channels.Stats) uint64 { return s.Expired },
+		channels.LossUnhandled:  func(s channels.Stats) uint64 { return s.Unhandled },
+		channels.LossUnrendered: func(s channels.Stats) uint64 { return s.Unrendered },
+		channels.LossSlow:       func(s channels.Stats) uint64 { return s.Slow },
 	} {
-		a.metrics.Counter(c.name, c.help, c.read)
+		m.Counter("teahouse_lost_total", "Events that did not reach a receiver; clients get them by resuming.",
+			layer(read), "cause", string(cause))
 	}
-	for _, g := range []number{
-		{"teahouse_queue_messages", "Messages waiting to be stored.", func() float64 { return float64(a.service.Stats().Queued) }},
-		{"teahouse_rooms_active", "Rooms with somebody in them.", func() float64 { return float64(a.live.Stats().Rooms) }},
-	} {
-		a.metrics.Gauge(g.name, g.help, g.read)
-	}
-	a.metrics.Gauge("teahouse_sockets", "Open sockets.", func() float64 { return float64(a.live.Stats().Rich) }, "protocol", "rich")
-	a.metrics.Gauge("teahouse_sockets", "Open sockets.", func() float64 { return float64(a.live.Stats().Plain) }, "protocol", "plain")
 }

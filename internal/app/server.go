@@ -13,15 +13,14 @@ import (
 
 // server is one listener with its HTTP server.
 type server struct {
-	http     *http.Server
-	listener *listener
-	ended    chan struct{} // closed when Serve has returned
-	err      error         // of Serve; valid after ended
+	http  *http.Server
+	ended chan struct{} // closed when Serve has returned
+	err   error         // of Serve; valid after ended
 }
 
 // serve starts to answer on l.
 func (a *app) serve(l net.Listener, h http.Handler) *server {
-	s := &server{listener: &listener{Listener: l}, ended: make(chan struct{})}
+	s := &server{ended: make(chan struct{})}
 	s.http = &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: 5 * time.Second,
@@ -35,7 +34,7 @@ func (a *app) serve(l net.Listener, h http.Handler) *server {
 	}
 	go func() {
 		defer close(s.ended)
-		s.err = s.http.Serve(s.listener)
+		s.err = s.http.Serve(&listener{Listener: l})
 	}()
 	return s
 }
@@ -45,9 +44,6 @@ func (s *server) wait() error {
 	<-s.ended
 	return s.err
 }
-
-// closeListener takes no new connections; those that are open go on.
-func (s *server) closeListener() { _ = s.listener.Close() }
 
 // stop ends servers that have not served anybody yet.
 func stop(servers []*server) error {

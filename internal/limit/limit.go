@@ -37,7 +37,6 @@ var rates = [...]struct {
 	chat.LimitMessages:   {every: 5, burst: 20},
 	chat.LimitRooms:      {every: 5. / 60, burst: 5, address: true},
 	chat.LimitHandshakes: {every: 10, burst: 30, address: true},
-	chat.LimitCommands:   {every: 2, burst: 120},
 }
 
 // Options of a Limiter; the zero value limits by the real clock.
