@@ -109,8 +109,7 @@ func (c *Conn) Accept(subprotocol string, h http.Header) error {
 // Subprotocol is the one accepted, or empty.
 func (c *Conn) Subprotocol() string { return c.subprotocol }
 
-// RemoteAddr is the client's address, or that of the proxy in front of it. It
-// is nil before the connection is accepted.
+// RemoteAddr is the client's address, or that of the proxy in front of it.
 func (c *Conn) RemoteAddr() net.Addr { return c.sock.RemoteAddr() }
 
 // Context ends with the connection, before Disconnect.

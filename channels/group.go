@@ -157,7 +157,7 @@ func (g *group) leave(m *member) <-chan struct{} {
 		g.countEndpoint(m.endpoint, -1)
 	}
 	done := make(chan struct{})
-	m.part.put(item{kind: itemLeave, member: m, done: done})
+	m.part.put(item{kind: itemLeave, member: m, done: func() { close(done) }})
 	g.dead = g.count == 0
 	dead := g.dead
 	g.mu.Unlock()
@@ -184,8 +184,10 @@ func (m *member) alive() bool {
 	return !m.left && !m.group.dead
 }
 
-// flush makes all members leave at once. The caller has taken g out of the registry.
-func (g *group) flush() {
+// flush makes all members leave at once. The caller has taken g out of the
+// registry. What was sent before still reaches them: done is called for each
+// part when that has happened.
+func (g *group) flush(done *sync.WaitGroup) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.dead {
@@ -194,7 +196,8 @@ func (g *group) flush() {
 	g.dead = true
 	g.layer.count.members.Add(int64(-g.count))
 	for _, p := range g.parts {
-		p.put(item{kind: itemFlush})
+		done.Add(1)
+		p.put(item{kind: itemFlush, done: done.Done})
 	}
 }
 

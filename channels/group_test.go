@@ -193,7 +193,7 @@ func TestNilDataSendsNothingAndEmptyDataAnEmptyFrame(t *testing.T) {
 }
 
 func TestEachSendersEventsStayInOrderForAllMembersAlike(t *testing.T) {
-	const senders, each, members = 8, 200, 1200
+	const senders, each, members = 8, 50, partSize + 100 // two parts
 	l := newTestLayer(t, nil)
 	e := plain(l)
 	var socks []*fakeSocket
@@ -213,8 +213,7 @@ func TestEachSendersEventsStayInOrderForAllMembersAlike(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	l.group("g").flush() // its leave is behind all events
-	l.runners.Wait()
+	must(t, l.Flush(t.Context())) // behind all events
 	first := socks[0].got(t)
 	if len(first) != senders*each {
 		t.Fatalf("%d events, want %d", len(first), senders*each)

@@ -132,14 +132,19 @@ func (l *Layer) GroupSend(ctx context.Context, group string, e Event) error {
 }
 
 // Flush empties the layer: all members leave all groups, and what waits in
-// channels is dropped. Connections stay open.
+// channels is dropped. What was sent to a group before has then been given to its
+// members. Connections stay open.
 func (l *Layer) Flush(ctx context.Context) error {
 	l.mu.Lock()
 	groups := l.groups
 	l.groups = make(map[string]*group)
 	l.mu.Unlock()
-	for name, g := range groups {
-		g.flush()
+	var flushed sync.WaitGroup
+	for _, g := range groups {
+		g.flush(&flushed)
+	}
+	flushed.Wait() // rounds wait for nobody
+	for name := range groups {
 		if err := l.settled(ctx, name); err != nil {
 			return err
 		}

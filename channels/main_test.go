@@ -52,7 +52,10 @@ func (s *fakeSocket) Cut() {
 func (s *fakeSocket) RemoteAddr() net.Addr { return &net.TCPAddr{} }
 
 // got returns the payloads of all frames so far.
-func (s *fakeSocket) got(t testing.TB) []string {
+func (s *fakeSocket) got(t interface {
+	Helper()
+	Fatalf(string, ...any)
+}) []string {
 	t.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -47,10 +47,10 @@ const (
 // item is one entry of a part's inbox.
 type item struct {
 	kind   itemKind
-	pub    *published    // itemEvent
-	member *member       // the others, but itemFlush
-	after  int64         // itemRelease
-	done   chan struct{} // itemLeave: closed when m gets nothing more
+	pub    *published // itemEvent
+	member *member    // the others, but itemFlush
+	after  int64      // itemRelease
+	done   func()     // itemLeave, itemFlush: called when nothing more is to come
 }
 
 // put appends to the inbox and sees to it that somebody runs the part.
@@ -129,7 +129,7 @@ func (p *part) round(batch []item) {
 	}
 	for i := range batch {
 		if batch[i].done != nil {
-			close(batch[i].done)
+			batch[i].done()
 		}
 	}
 	p.sets = dropEmpty(p.sets)
