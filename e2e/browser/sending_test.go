@@ -114,10 +114,9 @@ func TestASending(t *testing.T) {
 
 	t.Run("6: a pending message survives a reload and is sent once when there is a connection", func(t *testing.T) {
 		k := connect(t, s)
-		a := enter(t, k.URL(), "a6", chrome.Look{})
+		a := enter(t, k.URL(), "a6", chrome.Look{Before: noStream})
 		k.Block()
-		a.Until(`document.querySelector('#connection').dataset.state !== 'open'`)
-		a.Do(`(() => { window.EventSource = undefined; })()`)
+		a.Until(state + ` !== 'open'`)
 		say(a, "keep me")
 		a.Until(last + `.dataset.state === 'pending'`)
 		k.Hold()

@@ -87,5 +87,6 @@ type Look struct {
 	Touch         bool   // a phone: no mouse
 	NoScript      bool   // JavaScript is off
 	Blurred       bool   // the window has not the focus
+	Before        string // a script that runs before those of the page
 	Media         map[string]string
 }
