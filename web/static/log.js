@@ -24,6 +24,7 @@ export class Log extends EventTarget {
   #items = []; // sent, ascending, without holes
   #waiting = []; // not yet sent, in the order they were written
   #nodes = new Map(); // item -> element
+  #painted = new WeakMap(); // element -> what it was last painted as
   #days = new Map(); // day -> element
   #lo = 0; // the window is items[lo..hi)
   #hi = 0;
@@ -228,7 +229,9 @@ export class Log extends EventTarget {
       }
       let node = this.#nodes.get(item);
       if (!node) this.#nodes.set(item, node = makeMessage(item, item.author.id === this.#me));
-      paint(node, item, this.#path);
+      const look = `${item.state} ${item.seq} ${item.at}`;
+      if (this.#painted.get(node) !== look) paint(node, item, this.#path);
+      this.#painted.set(node, look);
       node.classList.toggle('head', isHead(item, before));
       place(node);
       before = item;
@@ -407,6 +410,10 @@ export class Log extends EventTarget {
     if (!this.live) {
       const page = await this.#room.history({ limit: STEP });
       this.#replace(page.messages.map(toItem), page.messages.at(-1)?.seq ?? 0, page.first);
+    }
+    // A message may have come between the reading of that page and its arrival.
+    for (let tries = 0; !this.live && tries < 5; tries++) {
+      this.#append(await this.#room.history({ after: this.#end, limit: STEP }));
     }
     this.#hi = this.#items.length;
     this.#lo = Math.max(this.#lo, this.#hi - MAX_NODES);

@@ -12,6 +12,7 @@ import { Teahouse } from './teahouse.js';
 
 const $ = (id) => document.getElementById(id);
 const IDLE = 60_000; // ms without a key or a touch before a new version may load by itself
+const REPLAY = 1000; // ms after a reset in which messages are old ones
 
 const page = $('room').dataset;
 document.documentElement.dataset.js = '';
@@ -30,14 +31,18 @@ const announcer = new Announcer();
 const failed = (error) => alert(refusal(error));
 
 function followRoom() {
-  const fresh = performance.timeOrigin;
-  room.addEventListener('reset', (e) => log.reset(e.detail.first));
+  let replaying = 0; // a reset replays what is not news
+  room.addEventListener('reset', (e) => {
+    log.reset(e.detail.first);
+    clearTimeout(replaying);
+    replaying = setTimeout(() => { replaying = 0; }, REPLAY);
+  });
   room.addEventListener('message', (e) => {
     const { message, after } = e.detail;
     log.add(message, after);
-    if (message.author.id === client.you.id) return;
+    if (message.author.id === client.you.id || replaying) return;
     unread.add();
-    if (Date.parse(message.at) > fresh) announcer.add(message);
+    announcer.add(message);
   });
   room.addEventListener('entry', (e) => {
     log.entry(e.detail, client.you);
@@ -142,6 +147,7 @@ function begin() {
   client.addEventListener('renamed', (e) => { log.rename(e.detail); updatePeople(); });
   client.addEventListener('welcome', () => showMe(client.you));
   document.addEventListener('visibilitychange', () => document.hidden || client.wake());
+  addEventListener('pageshow', (e) => e.persisted && client.wake());
   new Status(client);
   client.connect();
   if (history.state?.seq || page.target) places.back();
