@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -78,6 +79,11 @@ func TestASlowReaderThatCatchesUpLosesNothing(t *testing.T) {
 		t.Fatal("nothing was backlogged: this tests nothing")
 	}
 	in.check(t, c, rounds*per)
+	// The same with runs that are torn inside of frames.
+	for range 3 {
+		_ = p.Write(out.run(3000))
+	}
+	in.check(t, c, 9000)
 	// Having caught up, it is written to directly again.
 	for range 3 {
 		_ = p.Write(out.run(1))
@@ -120,11 +126,20 @@ func TestTheBacklogsBoundCutsOneConnectionAndNoOther(t *testing.T) {
 }
 
 func TestAClientThatReadsAgainInTimeIsTold4408BetweenWholeFrames(t *testing.T) {
+	for _, readFirst := range []int{0, 1000, 1500, 2000} {
+		t.Run(fmt.Sprintf("having read %d frames", readFirst), func(t *testing.T) { told4408(t, readFirst) })
+	}
+}
+
+func told4408(t *testing.T, readFirst int) {
 	s := newServer(t, &Options{Backlog: 256 << 10}, nil)
 	c, p := s.connect(t)
 	narrow(t, c, p)
 	out, in := newChain(), newChain()
-	var err error
+	// Only a run larger than what the kernel takes at once is torn in a frame:
+	// by the first write, and again by the flusher after the client has read.
+	err := p.Write(out.run(4000))
+	in.check(t, c, readFirst)
 	for err == nil {
 		err = p.Write(out.run(5))
 	}
@@ -275,4 +290,47 @@ func TestAWriteTimeoutWithoutProgressCutsWith4408(t *testing.T) {
 		t.Errorf("Closed was told %v", e)
 	}
 	_, _ = io.Copy(io.Discard, c)
+}
+
+// sealed is like a TLS connection: Close may wait to say goodbye on the
+// connection inside.
+type sealed struct {
+	net.Conn
+	innerClosed chan struct{}
+	t           *testing.T
+}
+
+func (s *sealed) NetConn() net.Conn { return innerConn{s.Conn, s.innerClosed} }
+
+func (s *sealed) Close() error {
+	select {
+	case <-s.innerClosed:
+	default:
+		s.t.Error("the outer connection was closed first")
+	}
+	return nil
+}
+
+type innerConn struct {
+	net.Conn
+	closed chan struct{}
+}
+
+func (c innerConn) Close() error { close(c.closed); return c.Conn.Close() }
+
+func TestCutDoesNotWaitForAGoodbyeOverTLS(t *testing.T) {
+	ours, theirs := net.Pipe()
+	defer theirs.Close()
+	go func() { _, _ = io.Copy(io.Discard, theirs) }()
+	c, err := Begin(&pipeWriter{nc: &sealed{ours, make(chan struct{}), t}}, upgradeTo("/"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Open("", nil); err != nil {
+		t.Fatal(err)
+	}
+	p := &peer{Conn: c, closed: make(chan ending, 2)}
+	c.Start(p)
+	c.Cut()
+	p.ended(t)
 }
