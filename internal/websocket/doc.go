@@ -55,6 +55,6 @@
 // its first message and after, because a stack that a handler has made grow is
 // given back. It has no timer: one goroutine per Options, running while there
 // are connections, looks after pings and unfinished messages. Connections
-// that are not a [syscall.Conn] (TLS, net.Pipe, a wrapping listener) hold a
+// that are not bare TCP or Unix sockets (TLS, net.Pipe, wrapped ones) hold a
 // small read buffer, and all their writes go through the flusher.
 package websocket
