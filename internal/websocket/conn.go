@@ -30,7 +30,7 @@ type Conn struct {
 	o  *Options
 	nc net.Conn
 	h  Handler
-	fd int32 // of nc where it can be tried without waiting, else -1
+	fd int32 // of nc where it can be tried without waiting, else -1; guarded by mu, because it ends as -1
 
 	// written under mu, read by anyone
 	state atomic.Uint32

@@ -239,3 +239,50 @@ func TestACloseBeforeOpenIsSentBehindWhatWasCorked(t *testing.T) {
 		t.Errorf("Closed was told %v", e)
 	}
 }
+
+// watched is a connection whose listener looks at what comes in.
+type watched struct{ *net.TCPConn }
+
+func (w watched) Unwatched() net.Conn { return w.TCPConn }
+
+type watching struct{ net.Listener }
+
+func (l watching) Accept() (net.Conn, error) {
+	nc, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return watched{nc.(*net.TCPConn)}, nil
+}
+
+func TestAWatchingListenerStepsAsideAtTheUpgrade(t *testing.T) {
+	peers := make(chan *peer, 1)
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, err := Begin(w, r, &Options{})
+		if err != nil {
+			return
+		}
+		p := &peer{Conn: c, closed: make(chan ending, 2)}
+		if err := c.Open("", nil); err != nil {
+			t.Error(err)
+			return
+		}
+		c.Start(p)
+		peers <- p
+	}))
+	s.Listener = watching{s.Listener}
+	s.Start()
+	defer s.Close()
+	c := dial(t, s.Listener.Addr().String())
+	c.send(OpText, "x")
+	c.expect(OpText, "x")
+	p := <-peers
+	p.mu.Lock()
+	direct := p.fd >= 0
+	p.mu.Unlock()
+	if !direct {
+		t.Error("the socket is not written to directly")
+	}
+	c.Close()
+	p.ended(t)
+}
