@@ -63,7 +63,7 @@ func (p *Pages) frontDoor(w http.ResponseWriter, r *http.Request, status int, v 
 	}
 	v.view = p.view(r)
 	v.Here = "/"
-	v.Modules = p.assets.Imports("home.js")
+	v.Modules = append(p.assets.Imports("home.js"), "strings."+v.Lang()+".js")
 	v.Title, v.Description = v.T("app.name"), v.T("home.intro.first")
 	if o := p.origin(r); o != "" {
 		v.Canonical = o + "/"

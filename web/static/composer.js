@@ -111,9 +111,11 @@ export class Composer extends EventTarget {
     return store.get(ENTER_KEY) === '1' || matchMedia('(hover: none) and (pointer: coarse)').matches;
   }
 
-  /** Another tab has written: take it over unless somebody writes here. */
+  /** Another tab has written: take it over unless something else is being written here. */
   #elsewhere(e) {
-    if (e.key !== this.#key || (document.hasFocus() && document.activeElement === this.#box)) return;
+    if (e.key !== this.#key) return;
+    const untouched = this.#box.value === (e.oldValue ?? '');
+    if (!untouched && document.hasFocus() && document.activeElement === this.#box) return;
     this.#box.value = e.newValue ?? '';
     this.#fit();
   }

@@ -31,7 +31,9 @@ export class Status {
     words.dataset.state = name;
     words.dataset.transport = transport;
     const text = t(stream ? 'connection.stream' : `connection.${name}`);
-    if (words.textContent !== text) words.textContent = text;
+    // Each try after a loss is no news: it would be read out every time.
+    const again = name === 'connecting' && !$('banner').hidden;
+    if (!again && words.textContent !== text) words.textContent = text;
     clearInterval(this.#timer);
     if (name === 'waiting') this.#timer = setInterval(() => this.#banner(), 500);
     this.#banner();
