@@ -42,7 +42,7 @@ func (s *Service) page(ctx context.Context, slug string, r Range) (Page, error) 
 	r.Limit = pageLimit(r.Limit)
 	p, err := s.store.Messages(ctx, slug, r)
 	if err != nil {
-		return Page{}, readError("reading messages", err)
+		return Page{}, s.readError("reading messages", err)
 	}
 	p.shrink(r)
 	return p, nil
@@ -124,7 +124,7 @@ func (s *Service) Resume(ctx context.Context, room string, p Position) (Resumpti
 	}
 	at, err := s.store.Room(ctx, slug)
 	if err != nil && !errors.Is(err, ErrNoRoom) {
-		return Resumption{}, readError("reading a room", err)
+		return Resumption{}, s.readError("reading a room", err)
 	}
 	r := Resumption{Room: slug, After: p.After, Last: at.LastSeq}
 	switch {
@@ -168,19 +168,19 @@ func (s *Service) Room(ctx context.Context, room string) (Room, error) {
 		return Room{}, err
 	}
 	r, err := s.store.Room(ctx, slug)
-	return r, readError("reading a room", err)
+	return r, s.readError("reading a room", err)
 }
 
 // Recent returns the rooms with the most recent talk first, at most MaxPage.
 func (s *Service) Recent(ctx context.Context, limit int) ([]Room, error) {
 	rooms, err := s.store.Rooms(ctx, pageLimit(limit))
-	return rooms, readError("listing rooms", err)
+	return rooms, s.readError("listing rooms", err)
 }
 
 // Login finds a login by the SHA-256 of its secret, or ErrNoLogin.
 func (s *Service) Login(ctx context.Context, hash [32]byte) (Login, error) {
 	l, err := s.store.Login(ctx, hash)
-	return l, readError("reading a login", err)
+	return l, s.readError("reading a login", err)
 }
 
 // Rename gives a person a new name, see UserName, and returns them with it.
@@ -193,19 +193,23 @@ func (s *Service) Rename(ctx context.Context, u User, l *Login, name string) (Us
 	}
 	u.Name = name
 	if err := s.store.SaveUser(ctx, u, l); err != nil {
-		return User{}, readError("storing a name", err)
+		return User{}, s.readError("storing a name", err)
 	}
 	return u, nil
 }
 
 // readError tells answers of a store and the caller's own cancelling from
-// failures of the store.
-func readError(doing string, err error) error {
+// failures of the store, which are logged here and nowhere else: one line, and
+// then one in 10 s while they go on.
+func (s *Service) readError(doing string, err error) error {
 	switch {
 	case err == nil, errors.Is(err, ErrNoRoom), errors.Is(err, ErrNoLogin):
 		return err
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("%s: %w", doing, err)
+	}
+	if now, last := s.now().UnixNano(), s.readFault.Load(); (last == 0 || now-last >= int64(faultLogEvery)) && s.readFault.CompareAndSwap(last, now) {
+		s.log.Error("the store failed", "while", doing, "err", err)
 	}
 	return fmt.Errorf("%w: %s: %w", ErrUnavailable, doing, err)
 }

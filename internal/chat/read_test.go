@@ -1,11 +1,15 @@
 package chat_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -205,4 +209,31 @@ func TestReadingTellsAnswersFromFailures(t *testing.T) {
 	if _, err := s.Resume(t.Context(), "lobby", chat.Position{After: -1}); !errors.Is(err, chat.ErrUnavailable) {
 		t.Errorf("closed store: %v", err)
 	}
+}
+
+func TestAFailingReadIsLoggedOnceAndItsInsidesStayInTheLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		store := memstore.New()
+		s := newService(t, chat.Options{Store: store, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		if err := store.Close(); err != nil {
+			t.Fatal(err)
+		}
+		for range 5 {
+			_, err := s.Page(t.Context(), "lobby", chat.Newest(1))
+			if code, sentence := chat.Code(err); code != "unavailable" || strings.Contains(sentence, "reading") {
+				t.Errorf("told as %s %q", code, sentence)
+			}
+		}
+		if n := strings.Count(log.String(), "the store failed"); n != 1 {
+			t.Errorf("logged %d times:\n%s", n, &log)
+		}
+		time.Sleep(11 * time.Second)
+		if _, err := s.Recent(t.Context(), 1); !errors.Is(err, chat.ErrUnavailable) {
+			t.Error(err)
+		}
+		if n := strings.Count(log.String(), "the store failed"); n != 2 {
+			t.Errorf("after a while logged %d times:\n%s", n, &log)
+		}
+	})
 }

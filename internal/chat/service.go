@@ -20,9 +20,9 @@ type Options struct {
 
 	// Publish tells the readers of a room about a message that is stored now.
 	// It is called by the writer, one message at a time and per room in order
-	// of seq, so it must be quick and must not post. After a failure of the
-	// store a message may be published when its sender repeats it, even if it
-	// was before: receivers ignore a seq they have. Nil tells nobody.
+	// of seq and each once, so it must be quick and must not post. What a
+	// failing store kept without saying so is published as soon as it is found,
+	// and before anything newer in its room. Nil tells nobody.
 	Publish func(room string, m Message)
 
 	// Limiter holds the rates of messages and new rooms. Nil is no limits.
@@ -68,9 +68,11 @@ type Service struct {
 	drafts []Draft
 	batch  []*posting
 	fault  fault
+	doubt  doubt
 
 	// counted by anybody
-	stats counters
+	stats     counters
+	readFault atomic.Int64 // Unix nanoseconds of the last line about a failed read
 }
 
 // posting is an accepted post on its way through the queue.

@@ -13,7 +13,6 @@ const (
 	batchBytes  = 1 << 20 // of text in one commit
 
 	faultLogEvery = 10 * time.Second // while the store stays broken
-	faultMemory   = 10 * time.Minute // after which repeated posts are not published again
 )
 
 // fault is the writer's memory of a broken store.
@@ -25,7 +24,18 @@ type fault struct {
 // write is the writer: it ends when the queue is closed and empty.
 func (s *Service) write(ctx context.Context) {
 	defer close(s.written)
-	for p := range s.queue {
+	for {
+		var p *posting
+		var open bool
+		select {
+		case p, open = <-s.queue:
+			if !open {
+				return
+			}
+		case <-s.nextLook():
+			s.look(ctx)
+			continue
+		}
 		s.gather(p)
 		if unmade := s.commit(ctx, s.batch, false); len(unmade) > 0 {
 			if made := s.admitRooms(unmade); len(made) > 0 {
@@ -67,18 +77,18 @@ func (s *Service) commit(ctx context.Context, batch []*posting, create bool) (un
 	took := s.now().Sub(start)
 	s.noteFault(err, len(batch), start)
 	if err != nil {
+		s.doubt.add(batch)
 		err = fmt.Errorf("%w: %w", ErrUnavailable, err)
 		for _, p := range batch {
 			s.complete(p, Appended{Err: err})
 		}
 		return nil
 	}
+	s.settle(ctx, batch, results)
 	stored := 0
 	for i, r := range results {
 		if r.Err == nil && !r.Duplicate {
 			stored++
-		}
-		if r.Err == nil && (!r.Duplicate || s.inDoubt(start)) {
 			s.publishOne(batch[i].draft.Room, r.Message)
 		}
 	}
@@ -163,14 +173,9 @@ func (s *Service) noteFault(err error, posts int, now time.Time) {
 	}
 }
 
-// inDoubt tells whether a repeated post may be one that a failed batch did
-// store after all, and that therefore nobody was told about.
-func (s *Service) inDoubt(now time.Time) bool {
-	return !s.fault.last.IsZero() && now.Sub(s.fault.last) < faultMemory
-}
-
 func (s *Service) publishOne(room string, m Message) {
 	defer s.survive("publishing a message")
+	s.doubt.published(room, m.Seq)
 	s.publish(room, m)
 }
 
