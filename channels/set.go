@@ -22,7 +22,7 @@ type member struct {
 	state state // which slice that is
 	from  int   // late: offset in the run of the first byte for it
 	seen  int   // late: events of the run before it
-	hold  *held // held: what waits for the release
+	hold  *held // holding: what waits, and for what
 }
 
 type state uint8
@@ -31,7 +31,7 @@ const (
 	out     state = iota // not in, or not any more
 	flowing              // gets every run
 	late                 // came in while the run was being built, gets the end of it
-	holding              // member, but waiting for Hold.Release
+	holding              // waiting for Hold.Release, or for the first event behind it
 )
 
 // set is the members of a part that one endpoint serves, so that they all get
@@ -41,6 +41,7 @@ type set struct {
 	members  []*member // flowing
 	late     []*member // empty between rounds
 	held     []*member // holding
+	last     int64     // highest Seq so far
 	run      run
 }
 
@@ -85,8 +86,13 @@ func (s *set) event(pub *published, w *work) {
 	if !ok {
 		return // queued before the first member of this endpoint joined
 	}
-	for _, m := range s.held {
-		m.hold.add(m, pub, r)
+	s.last = max(s.last, pub.event.Seq)
+	for i := len(s.held) - 1; i >= 0; i-- {
+		if m := s.held[i]; m.hold.event(m, pub, r, w) {
+			s.held = remove(s.held, m)
+			m.hold = nil
+			s.start(m)
+		}
 	}
 	switch {
 	case !r.known:
@@ -159,11 +165,13 @@ func (s *set) release(m *member, after int64, w *work) {
 	if m.state != holding {
 		return
 	}
+	m.hold.release(m, after, w)
+	if s.last < after {
+		return // an event m has from the log may still come: Hold goes on
+	}
 	s.held = remove(s.held, m)
-	h := m.hold
 	m.hold = nil
 	s.start(m)
-	h.release(m, after, w)
 }
 
 func (s *set) empty() {
