@@ -88,9 +88,13 @@ export class Composer extends EventTarget {
     counter.classList.toggle('over', n > MAX);
     counter.textContent = n > MAX ? t('composer.long', { n: n - MAX, max: MAX }) : t('composer.count', { n, max: MAX });
     this.#box.setAttribute('aria-invalid', String(n > MAX));
-    // Shrink first: scrollHeight is never less than the height that is set.
+    // Shrink first: scrollHeight is never less than the height that is set. The
+    // form keeps its height meanwhile, or the log would grow and scroll.
+    const form = this.#box.parentElement;
+    form.style.minHeight = `${form.offsetHeight}px`;
     this.#box.style.height = 'auto';
     this.#box.style.height = `${this.#box.scrollHeight + this.#box.offsetHeight - this.#box.clientHeight}px`;
+    form.style.minHeight = '';
   }
 
   #pressed(e) {

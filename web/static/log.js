@@ -32,7 +32,8 @@ export class Log extends EventTarget {
   #first; // nothing is older than items[0]
   #loading = { older: null, newer: null };
   #failed = { older: false, newer: false };
-  #top = 0; // scrollTop when it was last looked at
+  #top = 0; // scrollTop and clientHeight when they were last looked at
+  #height = 0;
   #queue = [];
   #frame = 0;
   pinned = true;
@@ -215,10 +216,14 @@ export class Log extends EventTarget {
     this.#hi = Math.min(this.#hi, this.#items.length);
     const shown = [...this.#items.slice(this.#lo, this.#hi), ...this.#waiting];
     let before = this.#items[this.#lo - 1];
-    let next = this.#list.firstChild;
+    let next = this.#list.firstElementChild;
     const place = (node) => {
-      if (node === next) next = next.nextSibling;
-      else this.#list.insertBefore(node, next);
+      if (node === next) {
+        next = next.nextElementSibling;
+        return;
+      }
+      node.classList.remove('flash'); // or it would flash whenever it comes by
+      this.#list.insertBefore(node, next);
     };
     const used = new Set();
     for (const item of shown) {
@@ -238,7 +243,7 @@ export class Log extends EventTarget {
     }
     while (next) {
       const gone = next;
-      next = next.nextSibling;
+      next = next.nextElementSibling;
       gone.remove();
     }
     if (this.#nodes.size > shown.length + STEP) this.#dropOutside(new Set(shown));
@@ -291,10 +296,13 @@ export class Log extends EventTarget {
 
   #look() {
     this.#top = this.#box.scrollTop;
+    this.#height = this.#box.clientHeight;
     this.pinned = this.#box.scrollHeight - this.#top - this.#box.clientHeight <= AT_BOTTOM && this.live && this.#hi === this.#items.length;
   }
 
   #scrolled() {
+    // A box that changes its height scrolls too: that is not the reader's doing.
+    if (this.pinned && this.#box.clientHeight !== this.#height) this.#toBottom();
     this.#look();
     this.dispatchEvent(new Event('scrolled'));
     this.#more();

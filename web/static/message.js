@@ -90,6 +90,8 @@ export function paint(node, item, path) {
     paintMark(node, item);
   }
   node.querySelector('.text').classList.toggle('emoji', onlyEmoji(item.text));
+  // One stop for Tab, the log; Enter on a message goes to it.
+  node.querySelector('.when').tabIndex = -1;
   const time = node.querySelector('time');
   const iso = new Date(item.at).toISOString();
   if (time.dateTime !== iso || !time.title) {

@@ -18,6 +18,7 @@ export function keys(composer, help) {
       return help();
     }
     if (inLog && move(log, e)) return e.preventDefault();
+    if (e.key === 'Enter' && e.target.matches('.message')) return e.target.querySelector('.when').click();
     if (inLog && e.key === 'Escape') return composer.focus();
     // A letter goes into the box, also the first of an input method.
     if (!e.target.closest('button, a, summary') || inLog) {
@@ -78,6 +79,7 @@ export function permalinks(log, path, failed) {
     history.pushState(null, '', link.href);
     visit(Number(link.closest('.message').dataset.seq));
   });
+  $('messages').addEventListener('animationend', (e) => e.animationName === 'flash' && e.target.classList.remove('flash'));
   addEventListener('popstate', back);
   addEventListener('pagehide', remember);
   return { visit, back };
@@ -87,7 +89,6 @@ function flash(node) {
   node.classList.remove('flash');
   void node.offsetWidth; // restarts the animation
   node.classList.add('flash');
-  node.addEventListener('animationend', () => node.classList.remove('flash'), { once: true });
 }
 
 /** Copying more than one message gives "[10:21] name: text" lines. */
