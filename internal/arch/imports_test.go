@@ -42,8 +42,10 @@ var mayImport = map[string][]string{
 	"internal/pages":    {"internal/chat", "wire", "internal/auth", "internal/markup", "web"},
 	"internal/api":      {"internal/chat", "wire", "internal/auth", "internal/markup", "web"},
 
+	"internal/load": {"wire"},
+
 	"internal/app": {everything},
-	"internal/cli": {"internal/app", "internal/config", "client"},
+	"internal/cli": {"internal/app", "internal/config", "internal/load", "client"},
 	"cmd/teahouse": {"internal/cli"},
 }
 
