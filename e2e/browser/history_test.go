@@ -38,6 +38,10 @@ func saidAt(t *testing.T, s *server.Server, room string, at func(seq int) time.T
 			t.Fatal(err)
 		}
 	}
+	const newest = `UPDATE rooms SET last_at = $1 WHERE slug = $2`
+	if _, err := tx.Exec(newest, at(n).UnixMilli(), room); err != nil {
+		t.Fatal(err)
+	}
 	if err := tx.Commit(); err != nil {
 		t.Fatal(err)
 	}

@@ -42,6 +42,13 @@ const tooWide = `(() => {
 		if (left < -1 || right > innerWidth + 1) out.push((e.id || e.className || e.tagName) + ' at ' + left + '..' + right);
 		if (e.tagName === 'BUTTON' && e.scrollWidth > e.clientWidth + 1) out.push((e.id || e.className || e.textContent) + ' is cut');
 	}
+	for (const d of document.querySelectorAll('dialog[open], .sheet')) {
+		const style = getComputedStyle(d), box = d.getBoundingClientRect();
+		for (const e of d.children) {
+			const { right, width } = e.getBoundingClientRect();
+			if (width && getComputedStyle(e).position !== 'absolute' && right > box.right - parseFloat(style.paddingRight) + 1) out.push((e.id || e.className || e.tagName) + ' in ' + d.id);
+		}
+	}
 	return out;
 })()`
 
