@@ -57,6 +57,18 @@ func gather(t *testing.T, s *server.Server, n int, load guest.Load) *crowd {
 	return c
 }
 
+// speak waits until the first of n speakers has been acknowledged some more
+// messages, and each other one at least one.
+func (c *crowd) speak(ctx context.Context, t *testing.T, n, messages int) {
+	t.Helper()
+	for _, m := range c.members[:n] {
+		if err := m.Speak(ctx, messages); err != nil {
+			t.Fatal(err)
+		}
+		messages = 1
+	}
+}
+
 // read takes in what the log has behind what was read before.
 func (c *crowd) read(t *testing.T) {
 	t.Helper()
@@ -129,12 +141,12 @@ func (c *crowd) finish(t *testing.T) (stories []guest.Story, total int) {
 	}
 	members := c.members
 	c.members = nil // nobody is left for the cleanup
-	said := 0
+	said, chains := 0, c.chains(t)
 	for _, m := range members {
 		story := m.Leave()
 		stories = append(stories, story)
 		said += len(story.Acked)
-		c.compare(t, story)
+		c.compare(t, story, chains)
 	}
 	for _, log := range c.log {
 		total += len(log)
@@ -145,13 +157,25 @@ func (c *crowd) finish(t *testing.T) (stories []guest.Story, total int) {
 	return stories, total
 }
 
-// compare holds one story against the log.
-func (c *crowd) compare(t *testing.T, story guest.Story) {
+// compare holds one story against the log and its chains.
+func (c *crowd) compare(t *testing.T, story guest.Story, chains map[string]guest.Chain) {
 	t.Helper()
 	if len(story.Faults) > 0 {
 		t.Errorf("%s: %d faults, the first: %s", story.ID, len(story.Faults), story.Faults[0])
 	}
 	c.acknowledged(t, story.Acked)
+	for room, want := range chains {
+		if got := story.Chains[room]; got != want {
+			t.Errorf("%s heard another %s: chain %x at %d, the log has %x at %d",
+				story.ID, room, got.Sum[:4], got.Seq, want.Sum[:4], want.Seq)
+		}
+	}
+}
+
+// chains are those of the log.
+func (c *crowd) chains(t *testing.T) map[string]guest.Chain {
+	t.Helper()
+	chains := make(map[string]guest.Chain)
 	for room, log := range c.log {
 		var chain guest.Chain
 		for _, m := range log {
@@ -159,11 +183,9 @@ func (c *crowd) compare(t *testing.T, story guest.Story) {
 				t.Fatal(err)
 			}
 		}
-		if got := story.Chains[room]; got != chain {
-			t.Errorf("%s heard another %s: chain %x at %d, the log has %x at %d",
-				story.ID, room, got.Sum[:4], got.Seq, chain.Sum[:4], chain.Seq)
-		}
+		chains[room] = chain
 	}
+	return chains
 }
 
 // examine looks into the database of a server that does not run: it must be
@@ -224,11 +246,7 @@ func TestEverybodyHearsTheSame(t *testing.T) {
 	c := gather(t, s, 8, guest.Load{Rooms: []string{"a", "b", "茶 c"}, Window: 8, Size: 200, Seed: 1})
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	for _, m := range c.members[:8] {
-		if err := m.Speak(ctx, 200); err != nil {
-			t.Fatal(err)
-		}
-	}
+	c.speak(ctx, t, 8, 200)
 	_, total := c.finish(t)
 	t.Logf("%d messages", total)
 	s.Stop()
