@@ -25,7 +25,6 @@ type Conn struct {
 	// fixed once Connect begins
 	endpoint *Endpoint
 	consumer Consumer
-	events   EventHandler // the consumer's, or nil
 	sock     socket
 	ctx      context.Context
 	cancel   context.CancelFunc
@@ -37,19 +36,18 @@ type Conn struct {
 	subprotocol string
 	connected   bool // Connect returned nil
 
-	closing atomic.Bool // Close was called: the consumer gets no more
-
-	// turn is held while a method of the consumer runs
-	turn sync.Mutex
+	closing atomic.Bool // Close was called: no more events; frames end with the socket
 
 	// guarded by mu
 	mu      sync.Mutex
-	name    string // of the channel; empty until asked for
+	turn    sync.Cond // of mu: signalled when taken ends
+	taken   bool      // a method of the consumer runs
+	ended   bool      // no more groups, no more events
+	name    string    // of the channel; empty until asked for
 	groups  []*member
-	inbox   []Event // for events
-	missed  int     // events dropped since the consumer was last told
-	pumping chan struct{}
-	ended   bool // no more groups, no more events
+	inbox   []Event       // for the consumer's Event
+	missed  int           // events dropped since the consumer was last told
+	pumping chan struct{} // closed by the goroutine for events; nil when there is none
 }
 
 // socket is what a Conn and the rounds need of a websocket.Conn.

@@ -147,7 +147,7 @@ func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (e *Endpoint) newConn(s socket, o *opening) *Conn {
 	c := &Conn{endpoint: e, consumer: e.newConsumer(), sock: s, opening: o}
-	c.events, _ = c.consumer.(EventHandler)
+	c.turn.L = &c.mu
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c
 }

@@ -76,22 +76,38 @@ func (r *reader) Closed(code int, reason string) { (*Conn)(r).end(code, reason) 
 
 // receive is consume for Receive, without a closure: it is on the way of every frame.
 func (c *Conn) receive(f Frame) (err error) {
-	c.turn.Lock()
-	defer c.turn.Unlock()
+	c.begin()
+	defer c.finish()
 	defer recovered(&err)
-	if c.closing.Load() {
-		return nil
-	}
 	return c.consumer.Receive(c.ctx, c, f)
 }
 
 // consume runs a method of the consumer, no other running, and turns its panic
 // into an error.
 func (c *Conn) consume(f func() error) (err error) {
-	c.turn.Lock()
-	defer c.turn.Unlock()
+	c.begin()
+	defer c.finish()
 	defer recovered(&err)
 	return f()
+}
+
+// begin waits until no method of the consumer runs. It is a condition and not a
+// mutex, for a consumer may take long, and in a synctest bubble only waiting for
+// a mutex is not waiting.
+func (c *Conn) begin() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.taken {
+		c.turn.Wait()
+	}
+	c.taken = true
+}
+
+func (c *Conn) finish() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.taken = false
+	c.turn.Signal()
 }
 
 func recovered(err *error) {
@@ -175,13 +191,14 @@ func (c *Conn) leave() <-chan struct{} {
 // push queues an event for the consumer's Event. False says that it was
 // dropped, because as many as the layer's capacity are waiting.
 func (c *Conn) push(e Event) bool {
+	_, handles := c.consumer.(EventHandler)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	l := c.endpoint.layer
 	switch {
 	case c.ended:
 		return true
-	case c.events == nil:
+	case !handles:
 		l.lost(LossUnhandled, 1)
 		return true
 	case len(c.inbox) >= l.capacity:
@@ -220,7 +237,7 @@ func (c *Conn) pump(done chan struct{}) {
 			if h, ok := c.consumer.(LossHandler); ok && missed > 0 {
 				h.Lost(c.ctx, c, missed)
 			}
-			return c.events.Event(c.ctx, c, e)
+			return c.consumer.(EventHandler).Event(c.ctx, c, e)
 		})
 		switch {
 		case errors.Is(err, ErrNoHandler):

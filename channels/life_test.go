@@ -271,6 +271,55 @@ func TestMethodsOfOneConsumerNeverRunAtOnce(t *testing.T) {
 	}
 }
 
+// gate is a consumer whose methods wait to be let go.
+type gate struct {
+	echo
+	open chan struct{}
+}
+
+func (g *gate) Receive(_ context.Context, _ *channels.Conn, f channels.Frame) error {
+	defer g.note("receive")()
+	<-g.open
+	return nil
+}
+
+func (g *gate) Event(context.Context, *channels.Conn, channels.Event) error {
+	defer g.note("event")()
+	<-g.open
+	return nil
+}
+
+func TestAMethodWaitsForTheOneThatRuns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := &gate{open: make(chan struct{})}
+		l := channels.NewLayer(nil)
+		e := channels.Handler(func() channels.Consumer { return g }, &channels.Options{Layer: l})
+		c := channelstest.New(t, e, "/")
+		c.Connect()
+		c.SendText("")
+		synctest.Wait()
+		if err := l.GroupSend(t.Context(), "all", channels.Event{Type: "x"}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		if got := g.seen(); got != "connect, receive" {
+			t.Errorf("while Receive runs: %s", got)
+		}
+		g.open <- struct{}{}
+		synctest.Wait()
+		c.Drop()
+		time.Sleep(time.Second)
+		if got := g.seen(); got != "connect, receive, event" {
+			t.Errorf("while Event runs: %s", got)
+		}
+		close(g.open)
+		synctest.Wait()
+		if got := g.seen(); got != "connect, receive, event, disconnect 1006" {
+			t.Errorf("at the end: %s", got)
+		}
+	})
+}
+
 func TestAnEventWithoutHandlerIsCountedAndTheSocketStays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := &channels.Options{}

@@ -96,6 +96,28 @@ func TestReceiveWaitsAndLosesNothingWhenItIsCancelled(t *testing.T) {
 	}
 }
 
+func TestAnEventHandedOverWhileReceiveIsCancelledIsReturned(t *testing.T) {
+	for range 200 {
+		synctest.Test(t, func(t *testing.T) {
+			l := newTestLayer(t, nil)
+			ctx, cancel := context.WithCancel(t.Context())
+			got := make(chan error)
+			go func() {
+				_, err := l.Receive(ctx, "work")
+				got <- err
+			}()
+			synctest.Wait()
+			l.post.mu.Lock()
+			cancel()
+			l.box("work").add(Event{Type: "n"})
+			l.post.mu.Unlock()
+			if err := <-got; err != nil {
+				t.Fatalf("the event is lost: %v", err)
+			}
+		})
+	}
+}
+
 func TestEventsExpireUnreadAndTakeTheChannelOutOfItsGroups(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newTestLayer(t, &LayerOptions{Expiry: 3 * time.Second})
