@@ -33,6 +33,13 @@ func TestEveryAnswerCarriesTheProtectingHeaders(t *testing.T) {
 	}
 }
 
+func TestAPageTellsUsWhereItsFormsComeFrom(t *testing.T) {
+	h := newHouse(t, nil)
+	for _, path := range []string{"/", "/chat/lobby/"} {
+		h.want(h.get(path), http.StatusOK, `<meta name="referrer" content="same-origin">`)
+	}
+}
+
 func TestAStrangeHostIsNotRepeated(t *testing.T) {
 	h := newHouse(t, nil)
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, h.url+"/chat/lobby/", nil)

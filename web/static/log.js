@@ -12,6 +12,7 @@ const MAX_NODES = 400; // messages in the document
 const STEP = 100; // messages brought into the document or asked for at once
 const MAX_ITEMS = 6000; // messages in memory
 const NEAR = 900; // px from an end at which more is fetched
+const UNSEEN = 250; // ms after which messages are added without waiting for a frame
 const AT_BOTTOM = 4; // px from the bottom that count as being there
 
 export class Log extends EventTarget {
@@ -106,8 +107,8 @@ export class Log extends EventTarget {
     if (message.author.id === this.#me) return this.#flush();
     if (!this.#frame) {
       this.#frame = 1;
-      if (document.hidden) setTimeout(() => this.#flush(), 100);
-      else requestAnimationFrame(() => this.#flush());
+      requestAnimationFrame(() => this.#flush());
+      setTimeout(() => this.#flush(), UNSEEN); // a page that nobody sees gets no frames
     }
   }
 
