@@ -21,7 +21,7 @@ const waiting = `(async () => {
 		let value;
 		try { value = await (%s); } catch (error) { value = error; }
 		if (value && !(value instanceof Error)) return '';
-		if (performance.now() > end) return String(value);
+		if (performance.now() >= end) return String(value);
 		await new Promise((again) => setTimeout(again, 10));
 	}
 })()`
@@ -58,8 +58,11 @@ func (t *Tab) UntilWithin(patience time.Duration, expression string, args ...any
 	var err error
 	for end := time.Now().Add(patience); time.Now().Before(end); {
 		left := time.Until(end)
+		if t.look.NoScript {
+			left = 0 // the page has no timers: it is asked again from here
+		}
 		var last string
-		last, err = evaluate[string](t, left+time.Second, fmt.Sprintf(waiting, left.Milliseconds(), expression))
+		last, err = evaluate[string](t, left+Patience, fmt.Sprintf(waiting, left.Milliseconds(), expression))
 		if err == nil && last == "" {
 			return
 		}

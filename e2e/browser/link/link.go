@@ -5,8 +5,8 @@
 // A connection whose first line asks for /ws is a socket; every other one is
 // plain HTTP. Sockets are relayed frame by frame (RFC 6455, section 5, without
 // extensions), so that a test can hold or answer what the page says; HTTP is
-// relayed byte by byte. Order is never changed, and nothing is dropped but by
-// a cut, which closes both ends at once, or by Refuse.
+// relayed byte by byte. The order of a direction is never changed, and nothing is
+// dropped but by a cut, which closes both ends at once, or by Refuse.
 package link
 
 import (
