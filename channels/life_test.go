@@ -320,6 +320,49 @@ func TestAMethodWaitsForTheOneThatRuns(t *testing.T) {
 	})
 }
 
+// leaver is a consumer whose Disconnect takes its time.
+type leaver struct {
+	channels.Base
+	gone atomic.Int32
+}
+
+func (l *leaver) Disconnect(context.Context, *channels.Conn, int) {
+	time.Sleep(3 * time.Second)
+	l.gone.Add(1)
+}
+
+func TestShutdownWaitsForEveryDisconnect(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &leaver{}
+		e := channels.Handler(func() channels.Consumer { return l }, nil)
+		for range 3 {
+			channelstest.New(t, e, "/").Connect()
+		}
+		err := e.Shutdown(t.Context(), 1012, nil)
+		if n := l.gone.Load(); n != 3 || err != nil {
+			t.Errorf("shut down with %d of 3 disconnected: %v", n, err)
+		}
+	})
+}
+
+func TestAfterCloseThereAreNoMoreEvents(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := &channels.Options{}
+		e, consumer := serve(t, o)
+		c := channelstest.New(t, e, "/")
+		c.Connect()
+		for _, p := range []string{"close", "one more"} {
+			if err := o.Layer.GroupSend(t.Context(), "all", channels.Event{Type: "do", Payload: p}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		if got := consumer.seen(); got != "connect, event close, disconnect 4400" {
+			t.Errorf("calls: %s", got)
+		}
+	})
+}
+
 func TestAnEventWithoutHandlerIsCountedAndTheSocketStays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := &channels.Options{}
