@@ -1,0 +1,317 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"slices"
+
+	"github.com/teahouse-chat/teahouse/wire"
+)
+
+// queueSize is how many messages a room keeps for Next.
+const queueSize = 1024
+
+// From is where a Room begins.
+type From struct {
+	// After is the seq of the last message that is known already; Next begins
+	// behind it. It belongs to Options.Epoch. A nil After begins with the newest
+	// Limit messages, and 0 with the first message of the room.
+	After *int64
+	Limit int // at most wire.MaxHistory; 0 is 50
+}
+
+// Room is a log that the client follows. Only one goroutine at a time may call
+// Next or range over Messages; everything else is free.
+type Room struct {
+	client *Client // fixed
+	asked  string  // fixed: the name given to Join
+	from   From    // fixed
+
+	// guarded by client.mu
+	name   string // canonical, known after the first answer
+	last   int64  // seq of the newest message queued; -1 before the first position
+	behind bool   // what follows last is fetched by Next; nothing is queued
+	queue  []item
+	err    error         // why the room ended
+	ready  chan struct{} // holds a token when Next has something to look at
+}
+
+// item is a message or, instead, an error that Next returns once.
+type item struct {
+	message wire.Message
+	err     error
+}
+
+// Join begins to follow a room and returns when the server has answered. A room
+// may be joined once per client; errors are *Error, or of the client or context.
+func (c *Client) Join(ctx context.Context, name string, from *From) (*Room, error) {
+	if from == nil {
+		from = &From{}
+	}
+	r := &Room{client: c, asked: name, name: name, from: *from, last: -1, ready: make(chan struct{}, 1)}
+	if from.After != nil {
+		r.last = *from.After
+	}
+	if err := r.join(ctx); err != nil {
+		c.mu.Lock()
+		c.rooms = slices.DeleteFunc(c.rooms, func(o *Room) bool { return o == r })
+		c.mu.Unlock()
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := 0; i < len(c.stored); {
+		if e := c.stored[i]; e.Room == r.name {
+			c.stored = slices.Delete(c.stored, i, i+1)
+			c.posts = append(c.posts, &posting{entry: e, done: make(chan outcome, 1)})
+			continue
+		}
+		i++
+	}
+	if s := c.session; s != nil {
+		r.repost(s)
+	}
+	return r, nil
+}
+
+// join asks for the room from where it stands, until the server has answered.
+func (r *Room) join(ctx context.Context) error {
+	c := r.client
+	for {
+		s, err := c.connected(ctx, nil)
+		if err != nil {
+			return err
+		}
+		got := make(chan wire.Frame, 1)
+		c.mu.Lock()
+		if !slices.Contains(c.rooms, r) {
+			c.rooms = append(c.rooms, r)
+		}
+		take := r.answered(s)
+		ref := c.expect(func(f wire.Frame) { take(f); got <- f })
+		position := r.position()
+		c.mu.Unlock()
+		_, err = s.exchange(ctx, ref, position, got)
+		var refused *Error
+		switch {
+		case errors.Is(err, errSessionEnded):
+			if _, err := c.connected(ctx, s); err != nil {
+				return err
+			}
+		case errors.As(err, &refused) && refused.passing():
+			if err := pause(ctx, refused.Retry); err != nil {
+				return err
+			}
+		default:
+			return err
+		}
+	}
+}
+
+// position is the request for what the room does not have. client.mu is held.
+func (r *Room) position() wire.Join {
+	j := wire.Join{Room: r.name, Epoch: r.client.epoch, Limit: r.from.Limit}
+	if r.last >= 0 {
+		after := r.last
+		j.After = &after
+	}
+	return j
+}
+
+// answered is what happens with the answer to a join. It runs with client.mu
+// held.
+func (r *Room) answered(s *session) func(wire.Frame) {
+	return func(f wire.Frame) {
+		switch f := f.(type) {
+		case wire.Joined:
+			r.name = f.Room
+			switch {
+			case r.last < 0:
+				r.last = f.After
+			case f.Reset || f.After > r.last:
+				r.behind = true // more was missed than is replayed: Next pages through it
+			default:
+				r.behind = false
+			}
+			r.repost(s)
+		case wire.ErrorFrame:
+			switch bad := refusal(f); {
+			case bad.Code == wire.CodeBadSeq:
+				r.reset()
+				r.behind = true
+			case !bad.passing():
+				r.err = bad
+			}
+		}
+		r.wake()
+	}
+}
+
+// take queues a message that follows what is there. client.mu is held.
+func (r *Room) take(m wire.Message) {
+	switch {
+	case r.behind || m.Seq <= r.last:
+	case m.Seq > r.last+1 && r.last >= 0 || len(r.queue) >= queueSize:
+		r.behind = true
+	default:
+		r.queue = append(r.queue, item{message: m})
+		r.last = m.Seq
+	}
+	r.wake()
+}
+
+// reset makes the room begin anew. client.mu is held.
+func (r *Room) reset() {
+	r.last, r.behind = -1, false
+	r.queue = append(r.queue, item{err: ErrReset})
+	r.wake()
+}
+
+// wake lets Next look again. client.mu is held.
+func (r *Room) wake() {
+	select {
+	case r.ready <- struct{}{}:
+	default:
+	}
+}
+
+// Name is the canonical spelling of the room's name.
+func (r *Room) Name() string {
+	r.client.mu.Lock()
+	defer r.client.mu.Unlock()
+	return r.name
+}
+
+// Next is the next message, waiting for it if need be. Each comes once, in
+// ascending seq, without holes. ErrReset says that a new log begins; after any
+// other error but that of ctx the room has ended.
+func (r *Room) Next(ctx context.Context) (wire.Message, error) {
+	c := r.client
+	for {
+		c.mu.Lock()
+		if len(r.queue) > 0 {
+			next := r.queue[0]
+			r.queue = r.queue[1:]
+			c.mu.Unlock()
+			return next.message, next.err
+		}
+		r.queue = nil
+		err, behind, after := r.err, r.behind, r.last
+		if err == nil {
+			err = c.err
+		}
+		c.mu.Unlock()
+		switch {
+		case err != nil:
+			return wire.Message{}, err
+		case behind:
+			if err := r.fetch(ctx, after); err != nil {
+				return wire.Message{}, err
+			}
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return wire.Message{}, ctx.Err()
+		case <-r.ready:
+		}
+	}
+}
+
+// fetch queues a page of what follows a position. When the log's end is near it
+// joins again, so that the room is live from there.
+func (r *Room) fetch(ctx context.Context, after int64) error {
+	if after < 0 {
+		return r.join(ctx)
+	}
+	page, err := r.History(ctx, wire.History{After: &after, Limit: wire.MaxHistory})
+	if err != nil {
+		return r.mend(ctx, err)
+	}
+	r.client.mu.Lock()
+	for _, m := range page.Messages {
+		if r.behind && m.Seq == r.last+1 {
+			r.queue = append(r.queue, item{message: m})
+			r.last = m.Seq
+		}
+	}
+	r.client.mu.Unlock()
+	if !page.Last {
+		return nil
+	}
+	return r.join(ctx)
+}
+
+// mend joins again when the server does not know the socket as a member, as
+// after a join that it refused for the moment.
+func (r *Room) mend(ctx context.Context, err error) error {
+	var refused *Error
+	if errors.As(err, &refused) && refused.Code == wire.CodeNotJoined {
+		return r.join(ctx)
+	}
+	return err
+}
+
+// Messages ranges over Next until an error other than ErrReset, which is the last
+// element; ErrReset stands between messages.
+func (r *Room) Messages(ctx context.Context) iter.Seq2[wire.Message, error] {
+	return func(yield func(wire.Message, error) bool) {
+		for {
+			m, err := r.Next(ctx)
+			if !yield(m, err) || err != nil && !errors.Is(err, ErrReset) {
+				return
+			}
+		}
+	}
+}
+
+// History is a page of the log. At most one of Before, After and Around is set;
+// the room is filled in. Look at First and Last for more, never at the count.
+func (r *Room) History(ctx context.Context, within wire.History) (wire.HistoryPage, error) {
+	within.Room = r.Name()
+	f, err := r.client.ask(ctx, within)
+	page, ok := f.(wire.HistoryPage)
+	if err != nil || !ok {
+		return wire.HistoryPage{}, unexpected(f, err)
+	}
+	return page, nil
+}
+
+// Who is a page of the people in the room, behind the given id; empty is the
+// beginning.
+func (r *Room) Who(ctx context.Context, after string) (wire.Here, error) {
+	f, err := r.client.ask(ctx, wire.Who{Room: r.Name(), After: after})
+	here, ok := f.(wire.Here)
+	if err != nil || !ok {
+		return wire.Here{}, unexpected(f, err)
+	}
+	return here, nil
+}
+
+// Typing tells the room that the client's person is writing, if it is connected:
+// it is good for six seconds and best effort.
+func (r *Room) Typing(ctx context.Context) error {
+	s, err := r.client.connected(ctx, nil)
+	if err != nil {
+		return err
+	}
+	return s.write(context.WithoutCancel(ctx), "", wire.Typing{Room: r.Name()})
+}
+
+// Leave ends the room; Next returns ErrLeft from then on.
+func (r *Room) Leave(ctx context.Context) error {
+	c := r.client
+	c.mu.Lock()
+	r.err = ErrLeft
+	c.rooms = slices.DeleteFunc(c.rooms, func(o *Room) bool { return o == r })
+	name := r.name
+	r.wake()
+	c.mu.Unlock()
+	_, err := c.ask(ctx, wire.Leave{Room: name})
+	var refused *Error
+	if errors.As(err, &refused) && refused.Code == wire.CodeNotJoined {
+		return nil // the connection was lost in between, and the room with it
+	}
+	return err
+}
