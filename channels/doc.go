@@ -32,9 +32,9 @@
 // sender in the order sent. A join or a leave stands between the same two events
 // for everybody: a member gets exactly what was sent after its join returned
 // and before its leave was called, and no more once [Conn.GroupDiscard] has
-// returned. A [Hold] keeps that exact while a log is replayed. Between groups,
-// and between frames rendered for a group and events handled by a consumer,
-// there is no order.
+// returned. A [Hold] keeps that exact while a log is replayed. There is no
+// order between groups, nor between what a group is sent and what a consumer
+// sends by itself, except that a frame sent before joining or Release comes first.
 //
 // Back-pressure: nobody waits for a slow client. What its socket does not take
 // goes to a backlog of its own, and beyond the bound that one connection is

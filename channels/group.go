@@ -96,7 +96,7 @@ func (g *group) send(ctx context.Context, ev Event) error {
 		// Rendering is the program's code and runs under no lock.
 		r, err := missing.render(&pub.event)
 		if err != nil {
-			g.layer.lost(LossUnrendered, 1)
+			g.layer.lost(lossUnrendered, 1)
 			failed = errors.Join(failed, err)
 		}
 		pub.frames = append(pub.frames, r)

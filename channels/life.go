@@ -165,7 +165,7 @@ func (c *Conn) end(code int, reason string) {
 
 func (c *Conn) count(code int, reason string) {
 	if l := c.endpoint.layer; l != nil && code == CloseTooSlow {
-		l.lost(LossSlow, 1)
+		l.lost(lossSlow, 1)
 	}
 	if c.endpoint.observer != nil {
 		c.endpoint.observer.Closed(c, code, reason)
@@ -199,11 +199,11 @@ func (c *Conn) push(e Event) bool {
 	case c.ended:
 		return true
 	case !handles:
-		l.lost(LossUnhandled, 1)
+		l.lost(lossUnhandled, 1)
 		return true
 	case len(c.inbox) >= l.capacity:
 		c.missed++
-		l.lost(LossFull, 1)
+		l.lost(lossFull, 1)
 		return false
 	}
 	c.inbox = append(c.inbox, e)
@@ -241,7 +241,7 @@ func (c *Conn) pump(done chan struct{}) {
 		})
 		switch {
 		case errors.Is(err, ErrNoHandler):
-			c.endpoint.layer.lost(LossUnhandled, 1)
+			c.endpoint.layer.lost(lossUnhandled, 1)
 		case err != nil:
 			c.fail("event", err)
 		}

@@ -91,7 +91,7 @@ func (l *Layer) sendHere(channel string, e Event) error {
 	ok := l.box(channel).add(e)
 	l.post.mu.Unlock()
 	if !ok {
-		l.lost(LossFull, 1)
+		l.lost(lossFull, 1)
 		return fmt.Errorf("%w: %.64q", ErrChannelFull, channel)
 	}
 	return nil
@@ -180,7 +180,7 @@ func (b *mailbox) deliver(e Event) {
 	ok := b.layer.box(b.name).add(e)
 	b.layer.post.mu.Unlock()
 	if !ok {
-		b.layer.lost(LossFull, 1)
+		b.layer.lost(lossFull, 1)
 	}
 }
 
@@ -206,7 +206,7 @@ func (b *mailbox) expire(now time.Time) (dropped int, leaving []*member) {
 // expired finishes expire.
 func (l *Layer) expired(dropped int, leaving []*member) {
 	if dropped > 0 {
-		l.lost(LossExpired, dropped)
+		l.lost(lossExpired, dropped)
 	}
 	for _, m := range leaving {
 		m.group.leave(m)

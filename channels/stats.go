@@ -6,16 +6,16 @@ import (
 	"time"
 )
 
-// Loss is a reason why an event did not reach somebody it was meant for.
-type Loss string
+// loss is a reason why an event did not reach somebody it was meant for.
+type loss string
 
 // The causes of losses. Each is a field of Stats.
 const (
-	LossFull       Loss = "full"       // a channel or a connection's Event had Capacity events waiting
-	LossExpired    Loss = "expired"    // nobody received it in time
-	LossUnhandled  Loss = "unhandled"  // its type has neither a renderer nor a handler
-	LossUnrendered Loss = "unrendered" // the renderer failed
-	LossSlow       Loss = "slow"       // the connection was cut, for its client did not keep up
+	lossFull       loss = "full"       // a channel or a connection's Event had Capacity events waiting
+	lossExpired    loss = "expired"    // nobody received it in time
+	lossUnhandled  loss = "unhandled"  // its type has neither a renderer nor a handler
+	lossUnrendered loss = "unrendered" // the renderer failed
+	lossSlow       loss = "slow"       // the connection was cut, for its client did not keep up
 )
 
 // Stats is what a layer has at the moment, and what it has done since it began.
@@ -48,7 +48,7 @@ type counters struct {
 
 	// guarded by mu
 	mu     sync.Mutex
-	logged map[Loss]time.Time
+	logged map[loss]time.Time
 }
 
 // Stats counts. It takes the locks of the registry, so call it now and then.
@@ -72,11 +72,11 @@ func (l *Layer) Stats() Stats {
 const logEvery = 10 * time.Second
 
 // lost counts events that did not reach somebody, and says so in the log.
-func (l *Layer) lost(cause Loss, n int) {
+func (l *Layer) lost(cause loss, n int) {
 	c := &l.count
-	counter := map[Loss]*atomic.Uint64{
-		LossFull: &c.full, LossExpired: &c.expired, LossUnhandled: &c.unhandled,
-		LossUnrendered: &c.unrendered, LossSlow: &c.slowest,
+	counter := map[loss]*atomic.Uint64{
+		lossFull: &c.full, lossExpired: &c.expired, lossUnhandled: &c.unhandled,
+		lossUnrendered: &c.unrendered, lossSlow: &c.slowest,
 	}[cause]
 	total := counter.Add(uint64(n))
 	c.mu.Lock()
@@ -85,7 +85,7 @@ func (l *Layer) lost(cause Loss, n int) {
 	tell := !before || now.Sub(last) >= logEvery
 	if tell {
 		if c.logged == nil {
-			c.logged = make(map[Loss]time.Time)
+			c.logged = make(map[loss]time.Time)
 		}
 		c.logged[cause] = now
 	}
