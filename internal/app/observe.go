@@ -59,14 +59,14 @@ func (a *app) registerLayer() {
 	m.Counter("teahouse_delivered_total", "Events given to a member's socket.", layer(func(s channels.Stats) uint64 { return s.Delivered }))
 	m.Counter("teahouse_writes_total", "Writes to members' sockets, each of one run of frames.", layer(func(s channels.Stats) uint64 { return s.Writes }))
 	m.Counter("teahouse_rounds_total", "Rounds of fan-out.", layer(func(s channels.Stats) uint64 { return s.Rounds }))
-	for cause, read := range map[channels.Loss]func(channels.Stats) uint64{
-		channels.LossFull:       func(s channels.Stats) uint64 { return s.Full },
-		channels.LossExpired:    func(s channels.Stats) uint64 { return s.Expired },
-		channels.LossUnhandled:  func(s channels.Stats) uint64 { return s.Unhandled },
-		channels.LossUnrendered: func(s channels.Stats) uint64 { return s.Unrendered },
-		channels.LossSlow:       func(s channels.Stats) uint64 { return s.Slow },
+	for cause, read := range map[string]func(channels.Stats) uint64{
+		"full":       func(s channels.Stats) uint64 { return s.Full },
+		"expired":    func(s channels.Stats) uint64 { return s.Expired },
+		"unhandled":  func(s channels.Stats) uint64 { return s.Unhandled },
+		"unrendered": func(s channels.Stats) uint64 { return s.Unrendered },
+		"slow":       func(s channels.Stats) uint64 { return s.Slow },
 	} {
 		m.Counter("teahouse_lost_total", "Events that did not reach a receiver; clients get them by resuming.",
-			layer(read), "cause", string(cause))
+			layer(read), "cause", cause)
 	}
 }
