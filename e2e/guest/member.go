@@ -97,6 +97,9 @@ func (m *Member) await(ctx context.Context, ok func() bool) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for !ok() {
+		if len(m.story.Faults) > 0 {
+			return fmt.Errorf("a promise was broken: %s", m.story.Faults[0])
+		}
 		if ctx.Err() != nil {
 			return fmt.Errorf("%w; outbox %d, %d sessions, faults %q", ctx.Err(), len(m.outbox), m.story.Sessions, m.story.Faults)
 		}

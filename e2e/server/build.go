@@ -13,6 +13,9 @@ import (
 
 // built is the binary of this test process; made once, see Binary.
 var built = sync.OnceValues(func() (string, error) {
+	if path := os.Getenv(binaryVariable); path != "" {
+		return path, nil
+	}
 	dir, err := os.MkdirTemp("", "teahouse-e2e-")
 	if err != nil {
 		return "", fmt.Errorf("make a folder for the binary: %w", err)
@@ -28,8 +31,11 @@ var built = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
+// binaryVariable names a binary to test instead of one that is built.
+const binaryVariable = "TEAHOUSE_BINARY"
+
 // Binary is the path of the server's binary, built as a user builds it. With
-// TEAHOUSE_RACE=1 it has the race detector.
+// TEAHOUSE_RACE=1 it has the race detector. TEAHOUSE_BINARY names another one.
 func Binary(tb testing.TB) string {
 	tb.Helper()
 	path, err := built()
@@ -64,7 +70,7 @@ func Root() (string, error) {
 
 // Exit removes the binary and ends the test process; for goleak.Cleanup.
 func Exit(code int) {
-	if path, err := built(); err == nil {
+	if path, err := built(); err == nil && os.Getenv(binaryVariable) == "" {
 		_ = os.RemoveAll(filepath.Dir(path)) // a folder that is left behind is no reason to fail
 	}
 	os.Exit(code)
