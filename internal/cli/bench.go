@@ -178,15 +178,23 @@ func (p *program) runBench(args []string) int {
 	context.AfterFunc(ctx, stop)
 	result, err := p.bench(ctx, f)
 	if err != nil {
-		return p.fail(exitFailed, err)
+		return p.fail(exitFailed, advise(err))
 	}
 	if err := p.tell(f, result); err != nil {
 		return p.fail(exitFailed, err)
 	}
 	if why := result.Why(); why != "" {
-		return p.fail(exitFailed, errors.New(why))
+		return p.fail(exitFailed, advise(errors.New(why)))
 	}
 	return exitOK
+}
+
+// advise adds what to do when the server kept to its limits.
+func advise(err error) error {
+	if text := err.Error(); strings.Contains(text, " 429 ") || strings.Contains(text, "rate_limited") {
+		return fmt.Errorf("%w; start the server with --limits off to measure it", err)
+	}
+	return err
 }
 
 // bench runs the plan, on a server of its own when no other was named.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"runtime"
@@ -17,7 +18,14 @@ import (
 	"github.com/teahouse-chat/teahouse/internal/config"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain makes this binary, when bench starts it as a server, one that fails.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "serve" {
+		fmt.Fprintln(os.Stderr, "teahouse: nothing is served here")
+		os.Exit(exitFailed)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // result is what the world sees of one run.
 type result struct {
@@ -66,7 +74,7 @@ func TestAMistakeIsFoundBeforeAnythingStarts(t *testing.T) {
 		args []string
 		want string
 	}{
-		"an unknown command":         {[]string{"lobby"}, `teahouse: unknown command "lobby": say one of serve, version, help`},
+		"an unknown command":         {[]string{"lobby"}, `teahouse: unknown command "lobby": say one of serve, bench, version, help`},
 		"a misspelt command":         {[]string{"sevre"}, `teahouse: unknown command "sevre": did you mean serve?`},
 		"help of an unknown command": {[]string{"help", "versoin"}, `did you mean version?`},
 		"an unknown flag":            {[]string{"--lisen=:1"}, `teahouse: unknown flag --lisen: did you mean --listen?`},

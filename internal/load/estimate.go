@@ -1,5 +1,7 @@
 package load
 
+import "math"
+
 // Estimate is how many people a machine holds, from what was measured on it.
 type Estimate struct {
 	People      int     `json:"people"`       // the least of the three
@@ -34,7 +36,7 @@ func estimate(r Result, m machine) *Estimate {
 	e := &Estimate{RoomSize: r.Members, PostsMinute: postsMinute, Cores: m.cores, Memory: m.memory}
 	if r.ServerPerDelivery > 0 {
 		perPerson := r.ServerPerDelivery / 1e6 * float64(r.Members) * postsMinute / 60 // processors
-		e.ByCPU = int(cpuShare * float64(m.cores) / perPerson)
+		e.ByCPU = int(math.Round(cpuShare * float64(m.cores) / perPerson))
 	}
 	e.ByMemory = int(memoryShare * float64(m.memory) / float64(max(r.RSSPerConnection, 0)+kernelBytes))
 	e.ByFiles = max(m.files-spareFiles, 0)

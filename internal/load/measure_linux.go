@@ -10,6 +10,7 @@ type reading struct {
 	at        time.Time
 	server    usage
 	own       time.Duration
+	machine   time.Duration // of all processes
 	delivered int64
 }
 
@@ -18,6 +19,9 @@ func (r *run) read() (m reading, err error) {
 		return m, err
 	}
 	if m.own, err = ownCPU(); err != nil {
+		return m, err
+	}
+	if m.machine, err = machineCPU(); err != nil {
 		return m, err
 	}
 	m.at, m.delivered = time.Now(), r.delivered.Load()
@@ -34,6 +38,7 @@ func (res *Result) between(a, b reading) {
 	res.ServerCores = cpu.Seconds() / took
 	res.OwnCores = (b.own - a.own).Seconds() / took
 	res.ServerRSS = b.server.rss
+	res.OtherCores = max((b.machine-a.machine).Seconds()/took-res.ServerCores-res.OwnCores, 0)
 	if res.Deliveries > 0 {
 		res.ServerPerDelivery = float64(cpu.Microseconds()) / float64(res.Deliveries)
 	}

@@ -75,6 +75,28 @@ func ownCPU() (time.Duration, error) {
 	return time.Duration(r.Utime.Nano() + r.Stime.Nano()), nil
 }
 
+// machineCPU is the processor time that all processes of the machine have used.
+func machineCPU() (time.Duration, error) {
+	text, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0, fmt.Errorf("look at the machine: %w", err)
+	}
+	line, _, _ := strings.Cut(string(text), "\n")
+	fields := strings.Fields(line)
+	if len(fields) < 9 || fields[0] != "cpu" {
+		return 0, errors.New("look at the machine: /proc/stat does not begin with its processors")
+	}
+	busy := int64(0)
+	for _, i := range []int{1, 2, 3, 6, 7} { // user, nice, system, irq, softirq
+		v, err := strconv.ParseInt(fields[i], 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("look at the machine: %w", err)
+		}
+		busy += v
+	}
+	return time.Duration(busy) * (time.Second / ticks), nil
+}
+
 // Files is how many descriptors this process may have open.
 func Files() (int, error) {
 	var l unix.Rlimit

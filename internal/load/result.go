@@ -35,6 +35,7 @@ type Result struct {
 	RSSPerConnection  int64   `json:"server_rss_per_connection"`       // growth by the members, each
 	RSSSteps          []Step  `json:"server_rss_steps,omitempty"`      // the same while members came (Idle)
 	OwnCores          float64 `json:"own_cores"`                       // the generator's processor time per time
+	OtherCores        float64 `json:"other_cores"`                     // of all other programs on this machine; with a PID of 0 the server is one
 	MayUse            int     `json:"own_cores_allowed"`               //
 	ConnectsPerSecond float64 `json:"connects_per_s,omitempty"`        // handshake, hello and join
 	CatchUpSeconds    float64 `json:"catch_up_seconds,omitempty"`      // until the last member had all (Reconnect)
@@ -77,9 +78,10 @@ func spreadOf(h *hdrhistogram.Histogram) *Spread {
 // What the generator may use and how late it may be before a result is no
 // result: it would be measuring itself.
 const (
-	busyShare = 0.90 // of the processors it may use
-	lateShare = 0.20 // of the latency, at the 99th percentile
-	lateFloor = 1.0  // ms, below which it does not matter
+	busyShare  = 0.90 // of the processors it may use
+	lateShare  = 0.20 // of the latency, at the 99th percentile
+	otherNoted = 0.3  // processors that others use
+	lateFloor  = 1.0  // ms, below which it does not matter
 )
 
 // judge decides whether the result is valid.
@@ -89,6 +91,9 @@ func (r *Result) judge(shared bool) {
 	}
 	if r.Late != nil && r.Latency != nil && r.Late.P99 > max(lateFloor, lateShare*r.Latency.P99) {
 		r.problem("the generator sent posts late: by %.1f ms at the 99th percentile, while a delivery took %.1f ms", r.Late.P99, r.Latency.P99)
+	}
+	if r.OtherCores > otherNoted && r.ServerRSS > 0 {
+		r.Notes = append(r.Notes, fmt.Sprintf("other programs used %.1f processors meanwhile: measure again when the machine is quiet", r.OtherCores))
 	}
 	if shared && r.Scenario == Fanout {
 		r.Notes = append(r.Notes, "server and generator shared the processors, so the server alone delivers more per second; its cost per delivery holds")
