@@ -124,9 +124,9 @@ func TestPicturesOfTheReadme(t *testing.T) {
 	s := server.Start(t, "--limits", "off")
 	furnish(t, s)
 	const images = "../../docs/images/"
-	desktop := chrome.Look{Width: 1200, Height: 780}
-	night := chrome.Look{Width: 1200, Height: 780, Dark: true}
-	chinese := chrome.Look{Width: 1200, Height: 780, Lang: "zh-CN,zh"}
+	desktop := chrome.Look{Width: 1200, Height: 900}
+	night := chrome.Look{Width: 1200, Height: 900, Dark: true}
+	chinese := chrome.Look{Width: 1200, Height: 900, Lang: "zh-CN,zh"}
 	phone := chrome.Look{Width: 390, Height: 780, Scale: 2, Touch: true}
 	for _, p := range []struct {
 		file, room, name string
