@@ -166,6 +166,19 @@ func TestTheLifeOfASocket(t *testing.T) {
 		}
 		wantClose(t, g.Conn, 1009)
 	})
+	s.row(t, "K7 more rooms than a socket may join", func(t *testing.T) {
+		g := s.enter(t)
+		for i := range wire.MaxRooms {
+			if _, _, err := g.Join(wire.Join{Room: fmt.Sprint("room ", i)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		wantError(t, g, `{"type":"join","room":"one more"}`, "too_many")
+	})
+}
+
+func TestHello(t *testing.T) {
+	s := besiege(t, "--limits", "off")
 	for name, first := range map[string]string{
 		"A91 a post before hello":   `{"type":"post","room":"a","nonce":"n","text":"hi"}`,
 		"A91 a join before hello":   `{"type":"join","room":"a"}`,
@@ -203,15 +216,6 @@ func TestTheLifeOfASocket(t *testing.T) {
 		if !errors.As(err, &closed) || closed.Code != 4401 {
 			t.Errorf("got %v, want 4401", err)
 		}
-	})
-	s.row(t, "K7 more rooms than a socket may join", func(t *testing.T) {
-		g := s.enter(t)
-		for i := range wire.MaxRooms {
-			if _, _, err := g.Join(wire.Join{Room: fmt.Sprint("room ", i)}); err != nil {
-				t.Fatal(err)
-			}
-		}
-		wantError(t, g, `{"type":"join","room":"one more"}`, "too_many")
 	})
 }
 

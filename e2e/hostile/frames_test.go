@@ -176,6 +176,11 @@ func TestFramesThatAreFine(t *testing.T) {
 			wantClose(t, g.Conn, code)
 		})
 	}
+}
+
+// TestHalfAFrame is F14: what did not come whole is not there at all.
+func TestHalfAFrame(t *testing.T) {
+	s := besiege(t, "--limits", "off")
 	s.row(t, "F14 the connection ends in the middle of a frame", func(t *testing.T) {
 		before := s.in(t, "fine")
 		g := s.in(t, "fine")

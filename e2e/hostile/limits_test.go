@@ -76,6 +76,10 @@ func TestRatesAreRefusedWithATimeToComeBack(t *testing.T) {
 			break
 		}
 	})
+}
+
+func TestCommandsOverTheRateCloseTheSocketInTheEnd(t *testing.T) {
+	s := besiege(t)
 	s.row(t, "commands over the rate are refused, and then the socket", func(t *testing.T) {
 		g := s.in(t, "hasty")
 		for range 400 {
