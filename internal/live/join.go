@@ -38,7 +38,10 @@ func (r *rich) join(ctx context.Context, c *channels.Conn, ref string, f wire.Jo
 	if err != nil {
 		return err
 	}
-	replay, err := r.server.service.Resume(ctx, room, at)
+	// Reads are short and not worth ending with the socket; and a context that
+	// something was derived from keeps the room for it as long as it lives.
+	read := context.WithoutCancel(ctx)
+	replay, err := r.server.service.Resume(read, room, at)
 	if err != nil {
 		return r.refuseJoin(ctx, c, room, about, err)
 	}
@@ -50,7 +53,7 @@ func (r *rich) join(ctx context.Context, c *channels.Conn, ref string, f wire.Jo
 	if err != nil {
 		return err
 	}
-	for page, err := range r.server.service.Replay(ctx, replay) {
+	for page, err := range r.server.service.Replay(read, replay) {
 		if err != nil {
 			_ = r.drop(ctx, c, room)
 			return r.fail(c, about, err)
@@ -101,7 +104,7 @@ func (r *rich) history(ctx context.Context, c *channels.Conn, ref string, f wire
 	case f.Around != nil:
 		within.Around = *f.Around
 	}
-	page, err := r.server.service.Page(ctx, room, within)
+	page, err := r.server.service.Page(context.WithoutCancel(ctx), room, within)
 	if err != nil {
 		return r.fail(c, wire.ErrorFrame{Ref: ref, Room: room}, err)
 	}
