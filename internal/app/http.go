@@ -82,6 +82,9 @@ func strict(next http.Handler) http.Handler {
 		case climbs(r.URL.Path):
 			http.NotFound(w, r)
 		default:
+			if len(r.TransferEncoding) > 0 || r.Header.Get("Upgrade") != "" {
+				w.Header().Set("Connection", "close") // where the next request begins was not seen, see head
+			}
 			next.ServeHTTP(w, r)
 		}
 	})
