@@ -37,7 +37,7 @@ race: ## the tests of the main module with the race detector (needs a C compiler
 
 .PHONY: e2e
 e2e: ## the tests with real browsers, in their own module
-	@if [ -f e2e/go.mod ]; then echo 'cd e2e && go test ./...' && cd e2e && TEAHOUSE_REQUIRE=1 go test -timeout 12m ./...; fi
+	@if [ -f e2e/go.mod ]; then echo 'cd e2e && go test ./...' && cd e2e && TEAHOUSE_REQUIRE=1 go test -count=1 -timeout 12m ./...; fi
 
 .PHONY: pictures
 pictures: setup ## make the pictures of the README anew

@@ -17,10 +17,10 @@ import (
 type Load struct {
 	Address string // of the server
 	Rooms   []string
-	Window  int           // posts in flight; 0 only listens
-	Size    int           // bytes of a text, about
-	Hangup  time.Duration // it breaks its connection after up to twice this; 0 is never
-	Seed    uint64        // of all its choices; different members need different ones
+	Window  int    // posts in flight; 0 only listens
+	Size    int    // bytes of a text, about
+	Hangup  int    // it breaks each connection after up to twice this many frames; 0 is never
+	Seed    uint64 // of all its choices; different members need different ones
 }
 
 // Member is a person with a load. One goroutine does everything; the methods
@@ -194,23 +194,21 @@ func pump(g *Guest, frames chan<- wire.Frame, gone <-chan struct{}) error {
 
 // follow handles what comes until the socket ends.
 func (m *Member) follow(g *Guest, frames <-chan wire.Frame, end <-chan error) error {
-	var hangup <-chan time.Time
+	left := -1 // frames until it hangs up
 	m.mu.Lock()
 	m.live = &session{guest: g, joined: make(map[string]bool)}
 	if m.load.Hangup > 0 {
-		hangup = time.After(time.Duration(m.random.Int64N(int64(2 * m.load.Hangup))))
+		left = 1 + m.random.IntN(2*m.load.Hangup)
 	}
 	err := g.Say("", wire.Hello{Client: "e2e/1", Token: m.token, Epoch: m.epoch})
 	m.mu.Unlock()
-	for err == nil {
+	for ; err == nil && left != 0; left-- {
 		var retry <-chan time.Time
 		if at := m.nextRetry(); !at.IsZero() {
 			retry = time.After(time.Until(at))
 		}
 		select {
 		case <-m.quit:
-			return nil
-		case <-hangup:
 			return nil
 		case err = <-end:
 			return err

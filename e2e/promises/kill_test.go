@@ -122,7 +122,7 @@ func TestAStorm(t *testing.T) {
 	t.Parallel()
 	s := server.Start(t, "--limits", "off")
 	c := gather(t, s, 25, guest.Load{
-		Rooms: []string{"one", "two"}, Window: 2, Size: 100, Hangup: 150 * time.Millisecond, Seed: seed(t),
+		Rooms: []string{"one", "two"}, Window: 2, Size: 100, Hangup: 40, Seed: seed(t),
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()

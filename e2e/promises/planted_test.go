@@ -36,7 +36,7 @@ var plants = []plant{
 	}, "TestAStorm"},
 	{"follows a room only after it was read", "internal/live/join.go", []string{
 		"	hold, err := c.GroupJoin(", "	early, earlyErr := r.server.service.Resume(ctx, room, at)\n	hold, err := c.GroupJoin(",
-		"replay, err := r.server.service.Resume(ctx, room, at)", "replay, err := early, earlyErr",
+		"replay, err := r.server.service.Resume(read, room, at)", "replay, err := early, earlyErr",
 	}, "TestAStorm"},
 	{"resumes one too late", "internal/chat/read.go", []string{
 		"p, err := s.page(ctx, r.Room, Range{Before: -1, After: after,", "p, err := s.page(ctx, r.Room, Range{Before: -1, After: after + 1,",

@@ -71,6 +71,9 @@ func New(tb testing.TB, o Options) *Server {
 	s.URL = "http://" + s.Address
 	tb.Cleanup(func() {
 		s.Kill()
+		if strings.Contains(s.Log(), "WARNING: DATA RACE") || strings.Contains(s.Log(), "panic: ") {
+			tb.Error("the server raced or panicked, see its log")
+		}
 		if tb.Failed() {
 			tb.Logf("log of the server:\n%s", s.log.tail())
 		}
