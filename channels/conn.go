@@ -162,10 +162,12 @@ func (c *Conn) send(f Frame, write func([]byte) error) error {
 
 // Close ends the connection with a code and a reason of up to 123 bytes, behind
 // what has been sent. It does not wait: Disconnect follows when the client has
-// answered, or after 5 s. Only the first call counts.
+// answered, or after 5 s. Only the first call counts. The context of a method
+// that still runs ends at once, so that one which waits does not hold up the end.
 func (c *Conn) Close(code int, reason string) {
 	c.closing.Store(true)
 	c.sock.Close(code, reason)
+	c.cancel()
 }
 
 // GroupAdd makes the connection a member of a group until GroupDiscard or its

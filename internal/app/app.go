@@ -27,8 +27,11 @@ import (
 	"github.com/teahouse-chat/teahouse/wire"
 )
 
-// stopWithin bounds an orderly stop, so that the process ends within 10 s.
-const stopWithin = 9 * time.Second
+// An orderly stop is bounded, so that the process ends within 10 s.
+const (
+	visitorsWithin = 6 * time.Second // for sockets and requests to end
+	stopWithin     = 9 * time.Second // and for the log to be stored
+)
 
 // Run serves until ctx ends and then stops in order; nil is an orderly stop.
 // It tells people the address on out and writes its log to errw. Errors are
@@ -163,30 +166,30 @@ func (a *app) build(ctx context.Context) error {
 }
 
 // stop ends everything that serves, in an order that loses nothing: no new
-// visitors, sockets told when to come back, what was accepted stored.
+// visitors, sockets told when to come back, what was accepted stored. Visitors
+// who do not leave in time are cut, which loses nothing either; only messages
+// that cannot be stored are an error.
 func (a *app) stop(servers []*server) error {
 	a.ready.Store(false)
-	ctx, cancel := context.WithTimeout(context.Background(), stopWithin)
+	visitors, cancel := context.WithTimeout(context.Background(), visitorsWithin)
 	defer cancel()
 	finished := make(chan error, len(servers))
 	for _, s := range servers { // closes the listener at once and then waits
-		go func() { finished <- s.http.Shutdown(ctx) }()
+		go func() { finished <- s.http.Shutdown(visitors) }()
 	}
-	var errs []error
-	if err := a.live.Shutdown(ctx); err != nil {
-		errs = append(errs, fmt.Errorf("close the sockets: %w", err))
+	if err := a.live.Shutdown(visitors); err != nil {
+		a.log.Warn("sockets were cut", "err", err)
 	}
 	a.endLong()
 	for _, s := range servers {
 		if err := <-finished; err != nil {
-			errs = append(errs, fmt.Errorf("finish the requests: %w", err))
+			a.log.Warn("requests were cut", "err", err)
 			_ = s.http.Close() // there is nothing more to wait for
 		}
 	}
-	if err := a.service.Shutdown(ctx); err != nil {
-		errs = append(errs, err)
-	}
-	return errors.Join(errs...)
+	log, cancel := context.WithTimeout(context.Background(), stopWithin-visitorsWithin)
+	defer cancel()
+	return a.service.Shutdown(log)
 }
 
 // close gives back what open took.

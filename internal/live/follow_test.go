@@ -53,10 +53,15 @@ func (noLimits) Take(chat.Limit, string) time.Duration { return 0 }
 
 func open(t *testing.T) *house {
 	t.Helper()
+	return openWith(t, noLimits{})
+}
+
+func openWith(t *testing.T, limiter chat.Limiter) *house {
+	t.Helper()
 	h := &house{layer: channels.NewLayer(&channels.LayerOptions{Logger: slog.New(slog.DiscardHandler)})}
 	store := memstore.New()
 	var err error
-	h.service, err = chat.New(t.Context(), chat.Options{Store: store, Publish: Publisher(h.layer, slog.New(slog.DiscardHandler)), Logger: slog.New(slog.DiscardHandler)})
+	h.service, err = chat.New(t.Context(), chat.Options{Store: store, Publish: Publisher(h.layer, slog.New(slog.DiscardHandler)), Limiter: limiter, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

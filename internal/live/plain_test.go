@@ -2,10 +2,14 @@ package live
 
 import (
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/teahouse-chat/teahouse/channels/channelstest"
+	"github.com/teahouse-chat/teahouse/internal/chat"
+	"github.com/teahouse-chat/teahouse/wire"
 )
 
 // plainMux routes as the app does.
@@ -63,5 +67,31 @@ func TestARoomThatCannotBeIsRefused(t *testing.T) {
 		if answer := channelstest.New(t, h.plainMux(), "/ws/chat/"+room+"/").Refused(); answer.StatusCode != http.StatusNotFound {
 			t.Errorf("%s: %s", room, answer.Status)
 		}
+	}
+}
+
+// fullHouse lets nobody make a room.
+type fullHouse struct{ noLimits }
+
+func (fullHouse) Take(kind chat.Limit, _ string) time.Duration {
+	if kind == chat.LimitRooms {
+		return time.Minute
+	}
+	return 0
+}
+
+func TestAMessageThatWaitsDoesNotHoldUpTheEnd(t *testing.T) {
+	h := openWith(t, fullHouse{})
+	c := channelstest.New(t, h.plainMux(), "/ws/chat/lobby/")
+	c.Connect()
+	c.SendText(`{"message":"waits for a room"}`)
+	for h.service.Stats().Refused == 0 {
+		runtime.Gosched()
+	}
+	if err := h.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if code, _ := c.Closed(); code != wire.CloseRestart {
+		t.Errorf("closed with %d", code)
 	}
 }
