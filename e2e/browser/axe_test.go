@@ -56,6 +56,7 @@ func accessible(t *testing.T, tab *chrome.Tab, source, where string) {
 }
 
 func TestI89AxeFindsNothingSerious(t *testing.T) {
+	t.Parallel()
 	source := axe(t)
 	s := server.Start(t, "--limits", "off")
 	g := stranger(t, s)

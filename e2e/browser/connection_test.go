@@ -116,6 +116,7 @@ func TestHConnection(t *testing.T) {
 }
 
 func TestHTheServerRestarts(t *testing.T) {
+	t.Parallel()
 	s := server.Start(t, "--limits", "off")
 	k := connect(t, s)
 	a := enter(t, k.URL(), "h79", chrome.Look{})

@@ -170,6 +170,7 @@ func TestCTimelineOfThePast(t *testing.T) {
 }
 
 func TestCTimelineOfAVeryLongPast(t *testing.T) {
+	t.Parallel()
 	s := server.Start(t, "--limits", "off")
 	flood(t, s, "longer", 5000)
 	a := enter(t, s.URL, "longer", chrome.Look{})

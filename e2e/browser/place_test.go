@@ -22,7 +22,7 @@ var latin = map[string]bool{
 // is said in the place of texts. What people have written is left out.
 const words = `(() => {
 	const out = [document.title];
-	const said = '#messages, bdi, #invite-url, [lang=en]';
+	const said = '#messages, bdi, .tag, #invite-url, [lang=en]';
 	const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
 	for (let n; (n = walk.nextNode());) if (!n.parentElement.closest(said + ', script, style, noscript')) out.push(n.data);
 	for (const e of document.querySelectorAll('[aria-label], [title], [placeholder], [alt]')) {

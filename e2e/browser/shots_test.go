@@ -83,6 +83,7 @@ func settled(tab *chrome.Tab) {
 }
 
 func TestPicturesOfEverySizeThemeAndLanguage(t *testing.T) {
+	t.Parallel()
 	s := server.Start(t, "--limits", "off")
 	furnish(t, s)
 	langs := map[string]struct{ accept, room, empty string }{

@@ -122,6 +122,7 @@ func TestCTimelineLive(t *testing.T) {
 	t.Run("30: what changes above the window moves nothing in it", func(t *testing.T) {
 		b := enter(t, s.URL, "c30", chrome.Look{})
 		say(b, "first of all")
+		shows(b, "first of all")
 		fill(stranger(t, s), "c30", "then", 44)
 		a := enter(t, s.URL, "c30", chrome.Look{})
 		scrollUp(a)

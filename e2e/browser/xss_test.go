@@ -36,6 +36,7 @@ func harmless(t *testing.T, tab *chrome.Tab, where string) {
 const texts = `[...document.querySelectorAll('#messages .message .text')].map((n) => n.textContent)`
 
 func TestE50TextIsNeverCode(t *testing.T) {
+	t.Parallel()
 	s := server.Start(t, "--limits", "off")
 	all := strings.Split(strings.TrimSpace(payloads), "\n")
 
