@@ -64,21 +64,31 @@ func TestWhatIsMissedInMassIsPagedFromTheLog(t *testing.T) {
 		}
 		p.send(req.Ref, wire.HistoryPage{Room: "lobby", Messages: says(after+1, to), Last: last})
 	}
-	f := script(t, func(p *peer) {
-		p.welcome("e1")
-		req := p.expectJoin(3)
-		p.send(req.Ref, wire.Joined{Room: "lobby", After: 995, Last: 1000, Reset: true})
-		p.send("", wire.Messages{Room: "lobby", Messages: says(996, 1000)})
-		page(p, 3, 203, false)
-		page(p, 203, 300, false)
-		page(p, 300, 1000, true)
-		p.joined(p.expectJoin(1000), 1000, 1002)
-		p.live(1003, 1003)
-		p.gone()
-	})
-	three := int64(3)
-	r := join(t, f.dial(&Options{Epoch: "e1"}), &From{After: &three})
-	expect(t, r, 4, 1003)
+	for name, jump := range map[string]func(p *peer){
+		"told by the answer": func(p *peer) {
+			p.send(p.expectJoin(3).Ref, wire.Joined{Room: "lobby", After: 1000, Last: 1000, Reset: true})
+		},
+		"seen by the numbers": func(p *peer) {
+			p.joined(p.expectJoin(3), 3, 3)
+			p.live(1000, 1000)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := script(t, func(p *peer) {
+				p.welcome("e1")
+				jump(p)
+				page(p, 3, 203, false)
+				page(p, 203, 300, false)
+				page(p, 300, 1000, true)
+				p.joined(p.expectJoin(1000), 1000, 1002)
+				p.live(1003, 1003)
+				p.gone()
+			})
+			three := int64(3)
+			r := join(t, f.dial(&Options{Epoch: "e1"}), &From{After: &three})
+			expect(t, r, 4, 1003)
+		})
+	}
 }
 
 func TestAReaderThatStaysBehindCostsNoMemoryAndLosesNothing(t *testing.T) {

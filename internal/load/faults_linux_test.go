@@ -18,7 +18,9 @@ import (
 
 // hub is a server of the plain protocol for one room that does one thing wrong.
 type hub struct {
-	fault func(n int, frame string) []string // what the second member gets for the nth message
+	fault      func(n int, frame string) []string // what the second member gets for the nth message
+	everybody  bool                               // so do all the others
+	unnumbered bool                               // messages have no seq
 
 	mu      sync.Mutex
 	members []*websocket.Conn // guarded by mu
@@ -51,11 +53,15 @@ func (h *hub) publish(text string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.seq++
-	frame := fmt.Sprintf(`{"message":"%s"}`, text)
+	frame := fmt.Sprintf(`{"message":"%s","seq":%d}`, text, h.seq)
+	if h.unnumbered {
+		frame = fmt.Sprintf(`{"message":"%s"}`, text)
+	}
+	wrong := h.fault(h.seq, frame)
 	for i, m := range h.members {
 		frames := []string{frame}
-		if i == 1 {
-			frames = h.fault(h.seq, frame)
+		if i == 1 || h.everybody {
+			frames = wrong
 		}
 		for _, f := range frames {
 			_ = m.Write(context.Background(), websocket.MessageText, []byte(f)) // members may leave
@@ -65,23 +71,34 @@ func (h *hub) publish(text string) {
 
 func TestEveryFaultOfAServerMakesTheResultInvalid(t *testing.T) {
 	held := ""
+	swap := func(n int, f string) []string {
+		switch n {
+		case 20:
+			held = f
+			return nil
+		case 21:
+			return []string{f, held}
+		}
+		return []string{f}
+	}
 	for name, c := range map[string]struct {
-		fault func(n int, frame string) []string
-		want  string // "" is valid
+		fault     func(n int, frame string) []string
+		everybody bool
+		want      string // "" is valid
 	}{
-		"none": {func(_ int, f string) []string { return []string{f} }, ""},
+		"none": {func(_ int, f string) []string { return []string{f} }, false, ""},
 		"a lost message": {func(n int, f string) []string {
 			if n == 20 {
 				return nil
 			}
 			return []string{f}
-		}, "deliveries never came"},
+		}, false, "deliveries never came"},
 		"a double": {func(n int, f string) []string {
 			if n == 20 {
 				return []string{f, f}
 			}
 			return []string{f}
-		}, "that nobody posted"},
+		}, false, "that nobody posted"},
 		"one for another": {func(n int, f string) []string {
 			switch n {
 			case 20:
@@ -91,26 +108,24 @@ func TestEveryFaultOfAServerMakesTheResultInvalid(t *testing.T) {
 				return []string{held}
 			}
 			return []string{f}
-		}, "another sequence"},
-		"two swapped": {func(n int, f string) []string {
-			switch n {
-			case 20:
-				held = f
-				return nil
-			case 21:
-				return []string{f, held}
+		}, false, "another sequence"},
+		"two swapped":               {swap, false, "another sequence"},
+		"two swapped for everybody": {swap, true, "a poster's own posts in another order"},
+		"a number left out": {func(n int, f string) []string {
+			if n >= 20 {
+				f = strings.Replace(f, fmt.Sprintf(`"seq":%d}`, n), fmt.Sprintf(`"seq":%d}`, n+1), 1)
 			}
 			return []string{f}
-		}, "another sequence"},
+		}, false, "a seq that does not follow"},
 		"a changed letter": {func(n int, f string) []string {
 			if n == 20 {
 				f = strings.Replace(f, "x", "y", 1)
 			}
 			return []string{f}
-		}, "a text that was not posted like this"},
+		}, false, "a text that was not posted like this"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			server := httptest.NewServer(&hub{fault: c.fault})
+			server := httptest.NewServer(&hub{fault: c.fault, everybody: c.everybody, unnumbered: !strings.Contains(c.want, "seq that")})
 			defer server.Close()
 			p := small(Fanout, netip.MustParseAddrPort(server.Listener.Addr().String()))
 			p.Protocol, p.Rooms, p.Members, p.Posters, p.Slack = Plain{}, 1, 3, 1, time.Second
