@@ -3,9 +3,8 @@
 // memory, no history.
 //
 // It is tuned as the library's documentation advises for many messages per
-// connection: write delay with large frames and a write timer in place of a
-// writing goroutine, pooled write buffers, commands handled off the read loop,
-// queues that keep their capacity.
+// connection: a write delay with large frames, pooled write buffers, room in the
+// queues. What helps in one place and costs in another are flags.
 package main
 
 import (
@@ -33,8 +32,8 @@ func main() {
 	listen := flag.String("listen", "127.0.0.1:8000", "address")
 	flag.DurationVar(&t.delay, "write-delay", 10*time.Millisecond, "time to collect messages for one write; 0 writes at once")
 	flag.IntVar(&t.frame, "frame", -1, "messages in one frame; -1 is all that wait")
-	flag.BoolVar(&t.timer, "timer", true, "a timer in place of a writing goroutine")
-	flag.BoolVar(&t.offLoop, "off-loop", true, "handle commands off the read loop")
+	flag.BoolVar(&t.timer, "timer", false, "a timer in place of a writing goroutine")
+	flag.BoolVar(&t.offLoop, "off-loop", false, "handle commands off the read loop")
 	flag.IntVar(&t.queue, "queue", 2, "initial capacity of a client's queue, in messages")
 	flag.Parse()
 	fmt.Fprintln(os.Stderr, "centrifuge:", serve(*listen, t))

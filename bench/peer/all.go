@@ -19,6 +19,7 @@ const (
 	TeahouseRAM = "teahouse-ram"
 	LimitC      = "limit"
 	CentrifugeG = "centrifuge"
+	CentrifugeM = "centrifuge-small"
 	Socketio    = "socketio"
 	Hub         = "hub"
 	Loop        = "loop"
@@ -31,8 +32,9 @@ func All() []Peer {
 	return []Peer{
 		teahouse(Teahouse, "", ""),
 		teahouse(TeahouseRAM, ", log in memory", " Its log is on a file system in memory, which shows what the disk costs."),
-		limitC(),
-		centrifugeG(),
+		Limit(RunBytes),
+		centrifugeG(CentrifugeG, "", "Tuned for CPU, by the fastest of eight settings that were tried: write delay 10 ms, no bound on messages per frame, a writing goroutine each, commands on the read loop.", "-timer=false", "-off-loop=false"),
+		centrifugeG(CentrifugeM, ", tuned for memory", "Tuned for memory as its documentation advises for many idle connections: write delay 10 ms with a timer in place of the writing goroutine, commands off the read loop.", "-timer=true", "-off-loop=true"),
 		socketio(),
 		gochat(Hub, "Go, hub and channels", "The usual Go chat: a goroutine per room with a map of sockets, and for each socket a channel and a writing goroutine, which puts all that waits into one frame. A socket that lets 1,024 messages wait is cut."),
 		gochat(Loop, "Go, plain loop", "Whoever posts writes the message, encoded once, to each socket under the room's lock. Nothing else is done, so at a low rate nothing is faster."),
@@ -80,9 +82,12 @@ func teahouse(name, title, about string) Peer {
 // round of Teahouse.
 const RunBytes = 32 << 10
 
-// padding is what a message of Teahouse carries in its frame besides the text
+// FrameBytes is about how long the frame of a text of that many bytes is.
+func FrameBytes(size int) int { return 4 + len(`{"message":"`) + size + len(`"`) + Padding() }
+
+// Padding is what a message of Teahouse carries in its frame besides the text
 // and {"message":""}, in bytes.
-func padding() int {
+func Padding() int {
 	text := "x"
 	frame := wire.Encode(wire.MessageFrame{Room: "bench-abcdefgh-0", Message: wire.Message{
 		Seq: 100_000, Author: wire.Person{ID: "3f9k2m5q8r1tw", Name: "Quiet Heron", Tag: "k3f9"},
@@ -91,10 +96,11 @@ func padding() int {
 	return len(frame) - len(text) - len(`{"message":"`) - len(`"`)
 }
 
-func limitC() Peer {
+// Limit is the C program, with about so many bytes in one write.
+func Limit(run int) Peer {
 	return Peer{
 		Name: LimitC, Title: "The limit, C", Protocol: Chat{"limit"},
-		About: fmt.Sprintf("A C program with one epoll: it takes what has come, and makes one send per member and run of at most %d KiB, frames of Teahouse's size. It stores, checks and times nothing, so it shows what the writes alone cost.", RunBytes>>10),
+		About: fmt.Sprintf("A C program with one epoll: it takes what has come, and makes one write per member and run, frames of Teahouse's size; a run is about %d KiB, or as long as Teahouse's were on average in the same round. It stores, checks and times nothing, so it shows what the writes alone cost.", RunBytes>>10),
 		needs: []need{needCC},
 		build: func(ctx context.Context, w *Workshop) error {
 			_, err := w.run(ctx, "limit", "cc", "-O2", "-Wall", "-Wextra", "-Werror", "-o", w.program("limit"), "limit.c")
@@ -102,19 +108,19 @@ func limitC() Peer {
 		},
 		version: asks(".", "cc", "-dumpfullversion"),
 		command: func(w *Workshop, port, _ string) []string {
-			return []string{w.program("limit"), port, strconv.Itoa(padding()), strconv.Itoa(RunBytes)}
+			return []string{w.program("limit"), port, strconv.Itoa(Padding()), strconv.Itoa(run)}
 		},
 	}
 }
 
-func centrifugeG() Peer {
+func centrifugeG(name, title, about string, tuning ...string) Peer {
 	return Peer{
-		Name: CentrifugeG, Title: "Centrifuge library", Protocol: Centrifuge{},
-		About: "A chat on the Go library, JSON protocol, broker in memory without history. Tuned as its documentation advises for CPU: write delay 10 ms with a timer, no bound on messages per frame, pooled write buffers, commands off the read loop, client queue bound raised to 64 MiB.",
+		Name: name, Title: "Centrifuge library" + title, Protocol: Centrifuge{},
+		About: "A chat on the Go library, JSON protocol, broker in memory without history. " + about + " Write buffers pooled, the bound of a client's queue raised to 64 MiB.",
 		needs: []need{needGo}, build: goBuild(".", "./centrifuge", "centrifuge"),
 		version: asks(".", "go", "list", "-m", "-f", "{{.Version}}", "github.com/centrifugal/centrifuge"),
 		command: func(w *Workshop, port, _ string) []string {
-			return []string{w.program("centrifuge"), "-listen", "127.0.0.1:" + port}
+			return append([]string{w.program("centrifuge"), "-listen", "127.0.0.1:" + port}, tuning...)
 		},
 	}
 }

@@ -77,7 +77,7 @@ func TestEveryPeerDeliversEveryTextToEverybodyInOrder(t *testing.T) {
 }
 
 func TestAMissingProgramIsSaidWithItsPackage(t *testing.T) {
-	p := limitC()
+	p := Limit(RunBytes)
 	p.needs = []need{{"no-such-program", "no-such-package"}}
 	err := p.Build(t.Context(), &Workshop{Module: "..", Dir: t.TempDir()})
 	if !errors.Is(err, ErrMissing) || err.Error() != "limit needs the Debian package no-such-package: not installed" {

@@ -128,6 +128,21 @@ func (s *Server) Gone() bool {
 	}
 }
 
+// Writes is how many write system calls the server has made so far, to sockets
+// and files.
+func (s *Server) Writes() (int64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/io", s.PID))
+	if err != nil {
+		return 0, fmt.Errorf("look at the server: %w", err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if count, ok := strings.CutPrefix(line, "syscw: "); ok {
+			return strconv.ParseInt(strings.TrimSpace(count), 10, 64)
+		}
+	}
+	return 0, fmt.Errorf("/proc/%d/io has no syscw", s.PID)
+}
+
 // Stop ends the server, by force after a while, and removes its folder. How the
 // process ended is no error: what it was asked has been measured.
 func (s *Server) Stop() error {
