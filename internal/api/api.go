@@ -5,7 +5,6 @@ package api
 
 import (
 	"context"
-	"log/slog"
 	"net/http"
 	"time"
 
@@ -36,8 +35,6 @@ type Options struct {
 	Identities Identities
 	Follower   Follower
 	Sockets    Sockets
-	Limiter    chat.Limiter
-	Logger     *slog.Logger
 }
 
 // handler holds what the routes share.

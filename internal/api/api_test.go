@@ -56,8 +56,8 @@ func open(t *testing.T) *site {
 		t.Fatal(err)
 	}
 	s.Handler = api.New(api.Options{
-		Service: s.service, Identities: auth.NewGuests(s.service, [32]byte{1}, false),
-		Follower: s.parts, Sockets: s.parts, Limiter: s.parts,
+		Service: s.service, Identities: auth.NewGuests(auth.Options{Logins: s.service, Limiter: s.parts, Key: [32]byte{1}}),
+		Follower: s.parts, Sockets: s.parts,
 	})
 	t.Cleanup(func() {
 		if err := errors.Join(s.service.Shutdown(context.WithoutCancel(t.Context())), s.store.Close()); err != nil {

@@ -90,17 +90,9 @@ func (h *handler) post(w http.ResponseWriter, r *http.Request) {
 		fail(w, err)
 		return
 	}
-	_, known, err := h.Identities.FromRequest(r)
-	if err != nil {
+	if _, _, err := h.Identities.FromRequest(r); err != nil {
 		fail(w, err)
 		return
-	}
-	if !known {
-		// A newcomer has a rate of their own, so the address has one too.
-		if wait := h.Limiter.Take(chat.LimitHandshakes, r.RemoteAddr); wait > 0 {
-			fail(w, &chat.RateError{Limit: chat.LimitHandshakes, Wait: wait})
-			return
-		}
 	}
 	text, nonce, ok := readPost(w, r)
 	if !ok {

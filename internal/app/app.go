@@ -121,7 +121,7 @@ func (a *app) build(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read the settings of the database: %w", err)
 	}
-	if a.sites, err = auth.NewSites(c.BaseURL, c.Origins); err != nil {
+	if a.sites, err = auth.NewSites(c.BaseURL, c.Origins, c.Listen, c.Admin); err != nil {
 		return err
 	}
 	a.streams, a.endLong = context.WithCancel(context.WithoutCancel(ctx))
@@ -138,7 +138,9 @@ func (a *app) build(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.guests = auth.NewGuests(a.service, settings.Key, strings.HasPrefix(c.BaseURL, "https:"))
+	a.guests = auth.NewGuests(auth.Options{
+		Logins: a.service, Limiter: a.limiter, Key: settings.Key, Secure: strings.HasPrefix(c.BaseURL, "https:"),
+	})
 	rate, burst := a.limiter.Rate(chat.LimitMessages)
 	a.live = live.New(live.Options{
 		Layer:      a.layer,

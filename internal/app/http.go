@@ -23,7 +23,6 @@ func (a *app) handler() http.Handler {
 		Identities: a.guests,
 		Follower:   a.live,
 		Sockets:    sockets{a.limiter},
-		Limiter:    a.limiter,
 	}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "ok") })
 	mux.HandleFunc("GET /readyz", a.readyz)
@@ -59,7 +58,7 @@ func (a *app) adminHandler() http.Handler {
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "ok") })
 	mux.HandleFunc("GET /readyz", a.readyz)
-	return strict(mux)
+	return strict(a.sites.Protect(mux))
 }
 
 // maxHeaders is how many header lines a request may have.

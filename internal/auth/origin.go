@@ -22,8 +22,9 @@ type Sites struct {
 	cross   *http.CrossOriginProtection
 }
 
-// NewSites reads the base URL (or "") and the further allowed origins.
-func NewSites(base string, origins []string) (*Sites, error) {
+// NewSites reads the base URL (or ""), the further allowed origins, and the
+// addresses the server listens on: a name there is a name of its own.
+func NewSites(base string, origins []string, listen ...string) (*Sites, error) {
 	s := &Sites{
 		hosts:   map[string]bool{"localhost": true},
 		origins: make(map[string]bool),
@@ -32,6 +33,11 @@ func NewSites(base string, origins []string) (*Sites, error) {
 	if name, err := os.Hostname(); err == nil && name != "" {
 		s.hosts[strings.ToLower(name)] = true
 		s.hosts[strings.ToLower(name)+".local"] = true
+	}
+	for _, address := range listen {
+		if host, _, err := net.SplitHostPort(address); err == nil && host != "" {
+			s.hosts[strings.ToLower(host)] = true
+		}
 	}
 	all := origins
 	if base != "" {

@@ -14,6 +14,7 @@ const (
 	LimitMessages   Limit = iota // posts; key: UserID.String
 	LimitRooms                   // rooms made; key: Post.Address
 	LimitHandshakes              // sockets opened; key: network address
+	LimitGuests                  // new guests of pages and requests; key: network address
 )
 
 // String is the name used in logs and metrics.
@@ -25,6 +26,8 @@ func (l Limit) String() string {
 		return "rooms"
 	case LimitHandshakes:
 		return "handshakes"
+	case LimitGuests:
+		return "guests"
 	}
 	return fmt.Sprintf("limit(%d)", int(l))
 }

@@ -185,11 +185,15 @@ func (s *Service) Login(ctx context.Context, hash [32]byte) (Login, error) {
 
 // Rename gives a person a new name, see UserName, and returns them with it.
 // Somebody the store does not know yet is stored, with the login when there is
-// one. Errors: ErrBadName, ErrUnavailable.
+// one. It counts against the rate of messages, since it costs as much.
+// Errors: ErrBadName, *RateError, ErrUnavailable.
 func (s *Service) Rename(ctx context.Context, u User, l *Login, name string) (User, error) {
 	name, err := UserName(name)
 	if err != nil {
 		return User{}, err
+	}
+	if wait := s.limiter.Take(LimitMessages, u.ID.String()); wait > 0 {
+		return User{}, &RateError{Limit: LimitMessages, Wait: wait}
 	}
 	u.Name = name
 	if err := s.store.SaveUser(ctx, u, l); err != nil {

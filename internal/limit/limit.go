@@ -37,6 +37,7 @@ var rates = [...]struct {
 	chat.LimitMessages:   {every: 5, burst: 20},
 	chat.LimitRooms:      {every: 5. / 60, burst: 5, address: true},
 	chat.LimitHandshakes: {every: 10, burst: 30, address: true},
+	chat.LimitGuests:     {every: 10, burst: 100, address: true}, // a class that opens one link
 }
 
 // Options of a Limiter; the zero value limits by the real clock.

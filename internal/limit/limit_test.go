@@ -16,7 +16,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-var kinds = []chat.Limit{chat.LimitMessages, chat.LimitRooms, chat.LimitHandshakes}
+var kinds = []chat.Limit{chat.LimitMessages, chat.LimitRooms, chat.LimitHandshakes, chat.LimitGuests}
 
 func TestTheBurstIsFreeAndThenTheRateHolds(t *testing.T) {
 	for _, tt := range []struct {
@@ -27,6 +27,7 @@ func TestTheBurstIsFreeAndThenTheRateHolds(t *testing.T) {
 		{chat.LimitMessages, 20, time.Second / 5},
 		{chat.LimitRooms, 5, time.Minute / 5},
 		{chat.LimitHandshakes, 30, time.Second / 10},
+		{chat.LimitGuests, 100, time.Second / 10},
 	} {
 		t.Run(tt.kind.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -18,6 +18,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/teahouse-chat/teahouse/internal/auth"
@@ -157,10 +158,27 @@ func (p *Pages) failed(w http.ResponseWriter, r *http.Request, doing string, err
 		// The visitor has left; nobody reads an answer.
 	case errors.Is(err, auth.ErrTokenInURL):
 		http.Error(w, err.Error(), http.StatusBadRequest)
+	case isRate(err):
+		retryAfter(w, err)
+		http.Error(w, err.Error(), http.StatusTooManyRequests)
 	default:
-		p.log.ErrorContext(r.Context(), "page failed", "doing", doing, "err", err)
+		if !errors.Is(err, chat.ErrUnavailable) { // that the rules have logged
+			p.log.ErrorContext(r.Context(), "page failed", "doing", doing, "err", err)
+		}
 		w.Header().Set("Retry-After", "2")
 		p.problem(w, r, http.StatusServiceUnavailable, "error.unavailable")
+	}
+}
+
+func isRate(err error) bool {
+	var rate *chat.RateError
+	return errors.As(err, &rate)
+}
+
+// retryAfter says in whole seconds when a request is worth repeating.
+func retryAfter(w http.ResponseWriter, err error) {
+	if wait := chat.RetryAfter(err); wait > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(wait.Seconds())+1))
 	}
 }
 

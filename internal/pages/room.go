@@ -202,14 +202,9 @@ func (p *Pages) refused(w http.ResponseWriter, r *http.Request, v *roomView, err
 	if v.Problem == "error.code."+code {
 		v.Problem = sentence
 	}
-	if code == "unavailable" {
-		p.log.ErrorContext(r.Context(), "form not stored", "err", err)
-	}
 	if code == "nonce_conflict" || code == "bad_nonce" {
 		v.Nonce = "" // a new one: with this nonce it can never be said
 	}
-	if wait := chat.RetryAfter(err); wait > 0 {
-		w.Header().Set("Retry-After", fmt.Sprint(int(wait.Seconds())+1))
-	}
+	retryAfter(w, err)
 	p.show(w, r, v, chat.Newest(pageSize))
 }
