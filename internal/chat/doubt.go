@@ -7,8 +7,9 @@ import (
 
 const (
 	doubtMax   = 1 << 16         // postings remembered; beyond that readers have to find the holes
-	doubtEvery = time.Second     // between two looks at the store without a commit
-	doubtFor   = 1 * time.Minute // after the newest failure
+	doubtPage  = 1024            // newest messages of a room that are looked through
+	doubtSoon  = time.Second     // after a failure, the first look at the store
+	doubtLater = 5 * time.Second // after a failure, the look that decides; and between looks that fail
 	tailsMax   = 1 << 16         // rooms whose newest published seq is remembered
 )
 
@@ -18,9 +19,14 @@ const (
 // now and then, and publishes what it finds: each message once, in order.
 // It is owned by the writer.
 type doubt struct {
-	rooms map[string]map[doubtful]struct{}
-	count int
-	tails map[string]int64 // newest seq published in a room; a repeated nonce may be below it
+	rooms  map[string]map[doubtful]struct{}
+	count  int
+	failed time.Time // when the newest batch failed
+	due    time.Time // of the next look
+
+	// A nonce in doubt may be a repeated one, of a message published long ago.
+	tails map[string]int64 // newest seq published in a room
+	since time.Time        // in a room without a tail, nothing was published after it
 }
 
 // doubtful is a posting, as a retry would know it.
@@ -29,8 +35,9 @@ type doubtful struct {
 	nonce  string
 }
 
-// add remembers the postings of a failed batch.
-func (d *doubt) add(batch []*posting) {
+// add remembers the postings of a batch that failed now.
+func (d *doubt) add(batch []*posting, now time.Time) {
+	d.failed, d.due = now, now.Add(doubtSoon)
 	if d.count > doubtMax || d.rooms == nil {
 		d.rooms, d.count = make(map[string]map[doubtful]struct{}), 0
 	}
@@ -47,11 +54,26 @@ func (d *doubt) add(batch []*posting) {
 }
 
 // published notes the newest seq that readers of a room have been told of.
-func (d *doubt) published(room string, seq int64) {
+func (d *doubt) published(room string, m Message) {
 	if d.tails == nil || len(d.tails) > tailsMax {
-		d.tails = make(map[string]int64)
+		d.tails, d.since = make(map[string]int64), laterOf(d.since, m.At)
 	}
-	d.tails[room] = seq
+	d.tails[room] = m.Seq
+}
+
+// told says whether readers of a room have been told of a message.
+func (d *doubt) told(room string, m Message) bool {
+	if tail, known := d.tails[room]; known {
+		return m.Seq <= tail
+	}
+	return !m.At.After(d.since)
+}
+
+func laterOf(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // forget is for a room whose log is known again.
@@ -91,7 +113,7 @@ func (s *Service) settle(ctx context.Context, batch []*posting, results []Append
 // seq or, when that is negative, at its end.
 func (s *Service) reveal(ctx context.Context, room string, before int64) error {
 	known := s.doubt.rooms[room]
-	page, err := s.store.Messages(ctx, room, Range{Before: before, After: -1, Around: -1, Limit: len(known)})
+	page, err := s.store.Messages(ctx, room, Range{Before: before, After: -1, Around: -1, Limit: min(len(known), doubtPage)})
 	if err != nil {
 		return err
 	}
@@ -100,7 +122,7 @@ func (s *Service) reveal(ctx context.Context, room string, before int64) error {
 		if _, ok := known[key]; !ok {
 			continue
 		}
-		if m.Seq > s.doubt.tails[room] {
+		if !s.doubt.told(room, m) {
 			s.publishOne(room, m)
 		}
 		delete(known, key)
@@ -109,23 +131,29 @@ func (s *Service) reveal(ctx context.Context, room string, before int64) error {
 	return nil
 }
 
-// look is for the time without commits: what is found is published; what is not
-// found stays in doubt until the room's next commit.
+// look is for rooms in which nobody posts. A store that has been working for a
+// while has decided: what is not found then was not stored.
 func (s *Service) look(ctx context.Context) {
-	for room := range s.doubt.rooms {
+	d, now := &s.doubt, s.now()
+	d.due = d.failed.Add(doubtLater)
+	decided := !now.Before(d.due)
+	for room := range d.rooms {
 		if err := s.reveal(ctx, room, -1); err != nil {
-			return // the store is still broken, and the log knows
+			d.due = now.Add(doubtLater) // the store is still broken, and the log knows
+			return
 		}
-		if len(s.doubt.rooms[room]) == 0 {
-			s.doubt.forget(room)
+		if decided || len(d.rooms[room]) == 0 {
+			d.forget(room)
 		}
 	}
 }
 
-// nextLook is when look is due, or nil when there is nothing to look for.
-func (s *Service) nextLook() <-chan time.Time {
-	if s.doubt.count == 0 || s.now().Sub(s.fault.last) > doubtFor {
-		return nil
+// lookDue says whether it is time to look; later is when it will be, or nil
+// when nothing is in doubt.
+func (s *Service) lookDue() (now bool, later <-chan time.Time) {
+	if s.doubt.count == 0 {
+		return false, nil
 	}
-	return time.After(doubtEvery)
+	wait := s.doubt.due.Sub(s.now())
+	return wait <= 0, time.After(wait)
 }

@@ -110,3 +110,37 @@ func TestWhatWasNotStoredIsPublishedWhenItIs(t *testing.T) {
 	say(t, s, post("lobby", "b", "x"), false)
 	h.want(t, "lobby", 1, 2, 3)
 }
+
+func TestARepeatedMessageOfAnEarlierRunIsNotPublishedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		inner := memstore.New()
+		earlier := newService(t, chat.Options{Store: inner})
+		for _, nonce := range []string{"a", "b", "c"} {
+			say(t, earlier, post("lobby", nonce, "x"), false)
+		}
+		time.Sleep(time.Second)
+		store, h := &stubborn{Store: inner}, &herald{}
+		s := newService(t, chat.Options{Store: store, Publish: h.publish, Logger: slog.New(slog.DiscardHandler)})
+		store.after = func() error { return errLost }
+		time.Sleep(time.Second)
+		say(t, s, post("lobby", "c", "x"), true)
+		store.after = nil
+		say(t, s, post("lobby", "d", "x"), false)
+		h.want(t, "lobby", 4)
+	})
+}
+
+func TestAMessageInDoubtIsFoundWhileOthersTalkElsewhere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, store, h := doubtful(t)
+		say(t, s, post("lobby", "a", "x"), false)
+		store.after = func() error { return errLost }
+		say(t, s, post("lobby", "b", "x"), true)
+		store.after = nil
+		for i := range 20 {
+			say(t, s, post("other", string(rune('a'+i)), "x"), false)
+			time.Sleep(100 * time.Millisecond)
+		}
+		h.want(t, "lobby", 1, 2)
+	})
+}

@@ -12,6 +12,7 @@ type Limit int
 // the Limiter.
 const (
 	LimitMessages   Limit = iota // posts; key: UserID.String
+	LimitAddress                 // posts, whoever wrote them; key: Post.Address
 	LimitRooms                   // rooms made; key: Post.Address
 	LimitHandshakes              // sockets opened; key: network address
 	LimitGuests                  // new guests of pages and requests; key: network address
@@ -22,6 +23,8 @@ func (l Limit) String() string {
 	switch l {
 	case LimitMessages:
 		return "messages"
+	case LimitAddress:
+		return "messages per address"
 	case LimitRooms:
 		return "rooms"
 	case LimitHandshakes:

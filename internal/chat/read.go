@@ -199,6 +199,7 @@ func (s *Service) Rename(ctx context.Context, u User, l *Login, name string) (Us
 	if err := s.store.SaveUser(ctx, u, l); err != nil {
 		return User{}, s.readError("storing a name", err)
 	}
+	s.renamed(u)
 	return u, nil
 }
 

@@ -25,6 +25,10 @@ type Options struct {
 	// and before anything newer in its room. Nil tells nobody.
 	Publish func(room string, m Message)
 
+	// Renamed tells the readers of all rooms a person is in about their new
+	// name. Nil tells nobody.
+	Renamed func(u User)
+
 	// Limiter holds the rates of messages and new rooms. Nil is no limits.
 	Limiter Limiter
 
@@ -47,6 +51,7 @@ type Service struct {
 	// fixed
 	store     Store
 	publish   func(string, Message)
+	renamed   func(User)
 	limiter   Limiter
 	committed func(int, time.Duration)
 	log       *slog.Logger
@@ -91,6 +96,7 @@ func New(ctx context.Context, o Options) (*Service, error) {
 	s := &Service{
 		store:     o.Store,
 		publish:   o.Publish,
+		renamed:   o.Renamed,
 		limiter:   o.Limiter,
 		committed: o.Committed,
 		log:       o.Logger,
@@ -102,6 +108,9 @@ func New(ctx context.Context, o Options) (*Service, error) {
 	}
 	if s.publish == nil {
 		s.publish = func(string, Message) {}
+	}
+	if s.renamed == nil {
+		s.renamed = func(User) {}
 	}
 	if s.limiter == nil {
 		s.limiter = unlimited{}
@@ -116,6 +125,7 @@ func New(ctx context.Context, o Options) (*Service, error) {
 		s.now = time.Now
 	}
 	ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	s.doubt.since = s.now()
 	go s.write(ctx)
 	return s, nil
 }
@@ -198,16 +208,22 @@ func (s *Service) check(p Post) (Draft, error) {
 	return Draft{Room: room, Author: p.Author, Login: p.Login, Nonce: p.Nonce, Text: text}, nil
 }
 
-// takeMessage counts a post against its author's rate.
+// takeMessage counts a post against the rates of its author and address.
 func (s *Service) takeMessage(ctx context.Context, p Post) error {
-	key := p.Author.ID.String()
+	if err := s.take(ctx, LimitMessages, p.Author.ID.String(), p.Patient); err != nil || p.Address == "" {
+		return err
+	}
+	return s.take(ctx, LimitAddress, p.Address, p.Patient)
+}
+
+func (s *Service) take(ctx context.Context, kind Limit, key string, patient bool) error {
 	for {
-		wait := s.limiter.Take(LimitMessages, key)
+		wait := s.limiter.Take(kind, key)
 		if wait <= 0 {
 			return nil
 		}
-		if !p.Patient {
-			return &RateError{Limit: LimitMessages, Wait: wait}
+		if !patient {
+			return &RateError{Limit: kind, Wait: wait}
 		}
 		timer := time.NewTimer(wait)
 		select {

@@ -25,6 +25,11 @@ type fault struct {
 func (s *Service) write(ctx context.Context) {
 	defer close(s.written)
 	for {
+		due, later := s.lookDue()
+		if due {
+			s.look(ctx)
+			continue
+		}
 		var p *posting
 		var open bool
 		select {
@@ -32,8 +37,7 @@ func (s *Service) write(ctx context.Context) {
 			if !open {
 				return
 			}
-		case <-s.nextLook():
-			s.look(ctx)
+		case <-later:
 			continue
 		}
 		s.gather(p)
@@ -77,7 +81,7 @@ func (s *Service) commit(ctx context.Context, batch []*posting, create bool) (un
 	took := s.now().Sub(start)
 	s.noteFault(err, len(batch), start)
 	if err != nil {
-		s.doubt.add(batch)
+		s.doubt.add(batch, s.now())
 		err = fmt.Errorf("%w: %w", ErrUnavailable, err)
 		for _, p := range batch {
 			s.complete(p, Appended{Err: err})
@@ -175,7 +179,7 @@ func (s *Service) noteFault(err error, posts int, now time.Time) {
 
 func (s *Service) publishOne(room string, m Message) {
 	defer s.survive("publishing a message")
-	s.doubt.published(room, m.Seq)
+	s.doubt.published(room, m)
 	s.publish(room, m)
 }
 

@@ -35,6 +35,7 @@ var rates = [...]struct {
 	address bool
 }{
 	chat.LimitMessages:   {every: 5, burst: 20},
+	chat.LimitAddress:    {every: 50, burst: 200, address: true}, // a school behind one address
 	chat.LimitRooms:      {every: 5. / 60, burst: 5, address: true},
 	chat.LimitHandshakes: {every: 10, burst: 30, address: true},
 	chat.LimitGuests:     {every: 10, burst: 100, address: true}, // a class that opens one link
@@ -131,7 +132,9 @@ func (b *buckets) take(key string, every rate.Limit, burst int, now time.Time) t
 	}
 	r.CancelAt(now)
 	b.refused.Add(1)
-	return wait
+	// The library computes in floating point and can be a nanosecond short,
+	// and a client that comes a nanosecond early would be refused again.
+	return wait + time.Microsecond
 }
 
 // forget drops what is full again, two for each call so that the number falls

@@ -16,7 +16,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-var kinds = []chat.Limit{chat.LimitMessages, chat.LimitRooms, chat.LimitHandshakes, chat.LimitGuests}
+var kinds = []chat.Limit{chat.LimitMessages, chat.LimitAddress, chat.LimitRooms, chat.LimitHandshakes, chat.LimitGuests}
 
 func TestTheBurstIsFreeAndThenTheRateHolds(t *testing.T) {
 	for _, tt := range []struct {
@@ -25,6 +25,7 @@ func TestTheBurstIsFreeAndThenTheRateHolds(t *testing.T) {
 		period time.Duration // of one more
 	}{
 		{chat.LimitMessages, 20, time.Second / 5},
+		{chat.LimitAddress, 200, time.Second / 50},
 		{chat.LimitRooms, 5, time.Minute / 5},
 		{chat.LimitHandshakes, 30, time.Second / 10},
 		{chat.LimitGuests, 100, time.Second / 10},
