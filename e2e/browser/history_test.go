@@ -80,93 +80,98 @@ func TestCTimelineOfThePast(t *testing.T) {
 	s := server.Start(t, "--limits", "off")
 	flood(t, s, "long", 1000)
 
-	t.Run("29: older messages come in above without moving what is read, also with overflow-anchor: none", func(t *testing.T) {
-		k := connect(t, s)
-		a := enter(t, k.URL(), "long", chrome.Look{})
-		a.Do(chatLog + `.style.overflowAnchor = 'none'`)
-		for range 3 {
-			k.Hold()
-			first := chrome.Eval[int](a, `Number(document.querySelector('#messages .message').dataset.seq)`)
-			a.Do(chatLog + `.scrollTop = 0`)
-			a.Until(`document.querySelector('#older').dataset.state === 'loading'`)
-			was := chrome.Eval[place](a, firstVisible)
-			k.Release()
-			a.Until(`Number(document.querySelector('#messages .message').dataset.seq) < %s`, first)
-			stays(t, a, was, "older messages")
-			dense(t, a)
-		}
-	})
+	t.Run("29: older messages come in above without moving what is read, also with overflow-anchor: none", func(t *testing.T) { olderKeepsAnchor(t, s) })
+	t.Run("31, 36 and 39: a fast wheel to the top shows all 1,000 messages once, every day once, and the beginning", func(t *testing.T) { wheelToTheTop(t, s) })
+	t.Run("33: a permalink is centred and flashes once, both directions load, Back returns to the place", func(t *testing.T) { permalink(t, s) })
+	t.Run("40: loading shows a skeleton and asks once; a failure gives a row with Retry", func(t *testing.T) { loadingAndFailing(t, s) })
+}
 
-	t.Run("31, 36 and 39: a fast wheel to the top shows all 1,000 messages once, every day once, and the beginning", func(t *testing.T) {
-		a := enter(t, s.URL, "long", chrome.Look{})
-		a.Do(collect)
-		wheelUp(t, a)
-		if n := chrome.Eval[int](a, `window.shown.size`); n != 1000 {
-			t.Errorf("%d of 1000 messages were shown", n)
-		}
-		if !chrome.Eval[bool](a, `Boolean(document.querySelector('#older .beginning')) && !document.querySelector('#older .skeleton')`) {
-			t.Error("no beginning, or a skeleton beside it")
-		}
-	})
-
-	t.Run("33: a permalink is centred and flashes once, both directions load, Back returns to the place", func(t *testing.T) {
-		a := visit(t, chrome.Look{})
-		a.Open(roomURL(s.URL, "long") + "300")
-		connected(a)
-		const offCentre = `(() => {
-			const log = document.querySelector('#chat-log').getBoundingClientRect(), node = document.querySelector('[data-seq="300"]').getBoundingClientRect();
-			return Math.abs((node.top + node.bottom) / 2 - (log.top + log.bottom) / 2);
-		})()`
-		a.Until(offCentre + ` < 5`)
-		if n := chrome.Eval[int](a, `document.querySelectorAll('.message.flash').length`); n != 1 {
-			t.Errorf("%d messages flash", n)
-		}
-		a.Do(collect)
-		wheelUp(t, a)
-		a.Do(`(() => { window.flashes = 0; addEventListener('animationstart', (e) => { window.flashes += e.animationName === 'flash'; }, { capture: true }); })()`)
-		a.Until(`(() => { const log = ` + chatLog + `; log.scrollTop += 900; return window.shown.size === 1000 && ` + fromBelow + ` <= 1; })()`)
-		if n := chrome.Eval[int](a, `window.flashes`); n != 0 {
-			t.Errorf("the message flashed %d times more when it came by again", n)
-		}
-
-		b := enter(t, s.URL, "long", chrome.Look{})
-		scrollUp(b)
-		was := chrome.Eval[place](b, firstVisible)
-		b.Do(`document.querySelector('[data-seq="' + %s + '"] .when').click()`, was.Seq+3)
-		b.Until(`location.pathname.endsWith('/' + %s) && document.querySelector('.message.flash')`, was.Seq+3)
-		b.Back()
-		b.Until(`!location.pathname.endsWith('/' + %s) && Math.abs(document.querySelector('[data-seq="' + %s + '"]').getBoundingClientRect().top - %s) <= 1`,
-			was.Seq+3, was.Seq, was.Y)
-	})
-
-	t.Run("40: loading shows a skeleton and asks once; a failure gives a row with Retry", func(t *testing.T) {
-		k := connect(t, s)
-		a := enter(t, k.URL(), "long", chrome.Look{})
-		a.Do(`(() => {
-			window.asked = 0;
-			const send = WebSocket.prototype.send;
-			WebSocket.prototype.send = function (data) { window.asked += data.includes('"history"'); return send.call(this, data); };
-		})()`)
+func olderKeepsAnchor(t *testing.T, s *server.Server) {
+	k := connect(t, s)
+	a := enter(t, k.URL(), "long", chrome.Look{})
+	a.Do(chatLog + `.style.overflowAnchor = 'none'`)
+	for range 3 {
 		k.Hold()
+		first := chrome.Eval[int](a, `Number(document.querySelector('#messages .message').dataset.seq)`)
 		a.Do(chatLog + `.scrollTop = 0`)
-		a.Until(`document.querySelector('#older').dataset.state === 'loading' && document.querySelector('#older .skeleton') && ` + chatLog + `.getAttribute('aria-busy') === 'true'`)
-		for range 4 {
-			a.Wheel(200)
-			a.Wheel(-900)
-		}
-		if n := chrome.Eval[int](a, `window.asked`); n != 1 {
-			t.Errorf("%d requests are under way", n)
-		}
+		a.Until(`document.querySelector('#older').dataset.state === 'loading'`)
+		was := chrome.Eval[place](a, firstVisible)
 		k.Release()
-		const oldest = `Number(document.querySelector('#messages .message').dataset.seq)`
-		a.Until(oldest + ` < 900`)
-		k.Refuse(link.Refusal{Type: "history", Code: "busy", Message: "Later."})
-		a.Until(`(() => { ` + chatLog + `.scrollTop = 0; return document.querySelector('.retry-older') && !document.querySelector('#older .skeleton'); })()`)
-		before := chrome.Eval[int](a, oldest)
-		a.Click(".retry-older")
-		a.Until(oldest+` < %s`, before)
+		a.Until(`Number(document.querySelector('#messages .message').dataset.seq) < %s`, first)
+		stays(t, a, was, "older messages")
 		dense(t, a)
-	})
+	}
+}
+
+func wheelToTheTop(t *testing.T, s *server.Server) {
+	a := enter(t, s.URL, "long", chrome.Look{})
+	a.Do(collect)
+	wheelUp(t, a)
+	if n := chrome.Eval[int](a, `window.shown.size`); n != 1000 {
+		t.Errorf("%d of 1000 messages were shown", n)
+	}
+	if !chrome.Eval[bool](a, `Boolean(document.querySelector('#older .beginning')) && !document.querySelector('#older .skeleton')`) {
+		t.Error("no beginning, or a skeleton beside it")
+	}
+}
+
+func permalink(t *testing.T, s *server.Server) {
+	a := visit(t, chrome.Look{})
+	a.Open(roomURL(s.URL, "long") + "300")
+	connected(a)
+	const offCentre = `(() => {
+		const log = document.querySelector('#chat-log').getBoundingClientRect(), node = document.querySelector('[data-seq="300"]').getBoundingClientRect();
+		return Math.abs((node.top + node.bottom) / 2 - (log.top + log.bottom) / 2);
+	})()`
+	a.Until(offCentre + ` < 5`)
+	if n := chrome.Eval[int](a, `document.querySelectorAll('.message.flash').length`); n != 1 {
+		t.Errorf("%d messages flash", n)
+	}
+	a.Do(collect)
+	wheelUp(t, a)
+	a.Do(`(() => { window.flashes = 0; addEventListener('animationstart', (e) => { window.flashes += e.animationName === 'flash'; }, { capture: true }); })()`)
+	a.Until(`(() => { const log = ` + chatLog + `; log.scrollTop += 900; return window.shown.size === 1000 && ` + fromBelow + ` <= 1; })()`)
+	if n := chrome.Eval[int](a, `window.flashes`); n != 0 {
+		t.Errorf("the message flashed %d times more when it came by again", n)
+	}
+
+	b := enter(t, s.URL, "long", chrome.Look{})
+	scrollUp(b)
+	was := chrome.Eval[place](b, firstVisible)
+	b.Do(`document.querySelector('[data-seq="' + %s + '"] .when').click()`, was.Seq+3)
+	b.Until(`location.pathname.endsWith('/' + %s) && document.querySelector('.message.flash')`, was.Seq+3)
+	b.Back()
+	b.Until(`!location.pathname.endsWith('/' + %s) && Math.abs(document.querySelector('[data-seq="' + %s + '"]').getBoundingClientRect().top - %s) <= 1`,
+		was.Seq+3, was.Seq, was.Y)
+}
+
+func loadingAndFailing(t *testing.T, s *server.Server) {
+	k := connect(t, s)
+	a := enter(t, k.URL(), "long", chrome.Look{})
+	a.Do(`(() => {
+		window.asked = 0;
+		const send = WebSocket.prototype.send;
+		WebSocket.prototype.send = function (data) { window.asked += data.includes('"history"'); return send.call(this, data); };
+	})()`)
+	k.Hold()
+	a.Do(chatLog + `.scrollTop = 0`)
+	a.Until(`document.querySelector('#older').dataset.state === 'loading' && document.querySelector('#older .skeleton') && ` + chatLog + `.getAttribute('aria-busy') === 'true'`)
+	for range 4 {
+		a.Wheel(200)
+		a.Wheel(-900)
+	}
+	if n := chrome.Eval[int](a, `window.asked`); n != 1 {
+		t.Errorf("%d requests are under way", n)
+	}
+	k.Release()
+	const oldest = `Number(document.querySelector('#messages .message').dataset.seq)`
+	a.Until(oldest + ` < 900`)
+	k.Refuse(link.Refusal{Type: "history", Code: "busy", Message: "Later."})
+	a.Until(`(() => { ` + chatLog + `.scrollTop = 0; return document.querySelector('.retry-older') && !document.querySelector('#older .skeleton'); })()`)
+	before := chrome.Eval[int](a, oldest)
+	a.Click(".retry-older")
+	a.Until(oldest+` < %s`, before)
+	dense(t, a)
 }
 
 func TestCTimelineOfAVeryLongPast(t *testing.T) {

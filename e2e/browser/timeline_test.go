@@ -86,94 +86,101 @@ func scrollUp(tab *chrome.Tab) {
 func TestCTimelineLive(t *testing.T) {
 	s := server.Start(t, "--limits", "off")
 
-	t.Run("26: at the bottom one stays at the bottom when others write", func(t *testing.T) {
-		b := stranger(t, s)
-		fill(b, "c26", "earlier", 40)
-		a := enter(t, s.URL, "c26", chrome.Look{})
-		for i := range 5 {
-			text := fmt.Sprintf("live %d\nwith\nlines", i)
-			b.says("c26", text)
-			shows(a, text)
-			if below := chrome.Eval[float64](a, fromBelow); below > 1 {
-				t.Errorf("%v px are below after message %d", below, i)
-			}
-		}
-	})
+	t.Run("26: at the bottom one stays at the bottom when others write", func(t *testing.T) { bottomStays(t, s) })
+	t.Run("27 and 28: scrolled up nothing moves, a pill counts, a click or an own message goes to the bottom", func(t *testing.T) { pillCounts(t, s) })
+	t.Run("30: what changes above the window moves nothing in it", func(t *testing.T) { changesAbove(t, s) })
+	t.Run("35: resizing, a soft keyboard and a growing box keep the bottom", func(t *testing.T) { resizing(t, s) })
+	t.Run("41: 2,000 live messages leave a bounded page that keeps up", func(t *testing.T) { twoThousandLive(t, s) })
+	t.Run("typing is shown to the others and ends with the message", func(t *testing.T) { typingShows(t, s) })
+}
 
-	t.Run("27 and 28: scrolled up nothing moves, a pill counts, a click or an own message goes to the bottom", func(t *testing.T) {
-		b := stranger(t, s)
-		fill(b, "c27", "earlier", 45)
-		a := enter(t, s.URL, "c27", chrome.Look{})
-		scrollUp(a)
-		was := chrome.Eval[place](a, firstVisible)
-		fill(b, "c27", "live", 3)
-		a.Until(`document.querySelector('#pill').textContent.includes('3 new messages')`)
-		shows(a, "live 3")
-		stays(t, a, was, "three new messages")
-		a.Click("#pill")
-		a.Until(fromBelow + ` <= 1 && document.querySelector('#pill').hidden`)
-		scrollUp(a)
-		b.says("c27", "one more")
-		a.Until(`document.querySelector('#pill').textContent.includes('1 new message')`)
-		say(a, "mine")
-		a.Until(fromBelow + ` <= 1 && document.querySelector('#pill').hidden`)
-	})
-
-	t.Run("30: what changes above the window moves nothing in it", func(t *testing.T) {
-		b := enter(t, s.URL, "c30", chrome.Look{})
-		say(b, "first of all")
-		shows(b, "first of all")
-		fill(stranger(t, s), "c30", "then", 44)
-		a := enter(t, s.URL, "c30", chrome.Look{})
-		scrollUp(a)
-		was := chrome.Eval[place](a, firstVisible)
-		say(b, "/name Somebody With A Longer Name")
-		a.Until(`document.querySelector('.message[data-seq="1"]').dataset.name === 'Somebody With A Longer Name'`)
-		stays(t, a, was, "another name above")
-	})
-
-	t.Run("35: resizing, a soft keyboard and a growing box keep the bottom", func(t *testing.T) {
-		fill(stranger(t, s), "c35", "message", 45)
-		a := enter(t, s.URL, "c35", chrome.Look{})
-		for _, size := range [][2]int{{1100, 400}, {700, 400}, {360, 700}, {360, 380}, {1440, 900}} {
-			a.Dress(chrome.Look{Width: size[0], Height: size[1]})
-			a.Until(`innerWidth === %s && innerHeight === %s`, size[0], size[1])
-			a.Until(fromBelow + ` <= 1`)
-		}
-		say(a, "still here")
-		a.Until(fromBelow + ` <= 1`)
-	})
-
-	t.Run("41: 2,000 live messages leave a bounded page that keeps up", func(t *testing.T) {
-		a := enter(t, s.URL, "c41", chrome.Look{})
-		a.Do(`(() => {
-			window.longest = 0;
-			new PerformanceObserver((list) => { for (const e of list.getEntries()) window.longest = Math.max(window.longest, e.duration); })
-				.observe({ type: 'longtask', buffered: false });
-		})()`)
-		before := a.Heap()
-		flood(t, s, "c41", 2000)
-		a.Until(`document.querySelector('#messages .message:last-child')?.dataset.seq === '2000'`)
-		dense(t, a)
-		if n := chrome.Eval[int](a, messages+`.length`); n > 400 {
-			t.Errorf("%d messages are in the document", n)
-		}
+func bottomStays(t *testing.T, s *server.Server) {
+	b := stranger(t, s)
+	fill(b, "c26", "earlier", 40)
+	a := enter(t, s.URL, "c26", chrome.Look{})
+	for i := range 5 {
+		text := fmt.Sprintf("live %d\nwith\nlines", i)
+		b.says("c26", text)
+		shows(a, text)
 		if below := chrome.Eval[float64](a, fromBelow); below > 1 {
-			t.Errorf("%v px are below", below)
+			t.Errorf("%v px are below after message %d", below, i)
 		}
-		grown := (a.Heap() - before) / 2000
-		if grown > 4096 {
-			t.Errorf("the heap grew by %d bytes to the message", grown)
-		}
-		t.Logf("longest task %v ms, heap %d bytes to the message", chrome.Eval[float64](a, `window.longest`), grown)
-	})
+	}
+}
 
-	t.Run("typing is shown to the others and ends with the message", func(t *testing.T) {
-		a, b := enter(t, s.URL, "c42", chrome.Look{}), enter(t, s.URL, "c42", chrome.Look{})
-		b.Do(box + `.focus()`)
-		b.Press("a")
-		a.Until(`document.querySelector('#typing').textContent.includes(%s)`, chrome.Eval[string](b, `document.querySelector('#me b').textContent`))
-		b.Press(kb.Enter)
-		a.Until(`document.querySelector('#typing').textContent === '' && ` + messages + `.length === 1`)
-	})
+func pillCounts(t *testing.T, s *server.Server) {
+	b := stranger(t, s)
+	fill(b, "c27", "earlier", 45)
+	a := enter(t, s.URL, "c27", chrome.Look{})
+	scrollUp(a)
+	was := chrome.Eval[place](a, firstVisible)
+	fill(b, "c27", "live", 3)
+	a.Until(`document.querySelector('#pill').textContent.includes('3 new messages')`)
+	shows(a, "live 3")
+	stays(t, a, was, "three new messages")
+	a.Click("#pill")
+	a.Until(fromBelow + ` <= 1 && document.querySelector('#pill').hidden`)
+	scrollUp(a)
+	b.says("c27", "one more")
+	a.Until(`document.querySelector('#pill').textContent.includes('1 new message')`)
+	say(a, "mine")
+	a.Until(fromBelow + ` <= 1 && document.querySelector('#pill').hidden`)
+}
+
+func changesAbove(t *testing.T, s *server.Server) {
+	b := enter(t, s.URL, "c30", chrome.Look{})
+	say(b, "first of all")
+	shows(b, "first of all")
+	fill(stranger(t, s), "c30", "then", 44)
+	a := enter(t, s.URL, "c30", chrome.Look{})
+	scrollUp(a)
+	was := chrome.Eval[place](a, firstVisible)
+	say(b, "/name Somebody With A Longer Name")
+	a.Until(`document.querySelector('.message[data-seq="1"]').dataset.name === 'Somebody With A Longer Name'`)
+	stays(t, a, was, "another name above")
+}
+
+func resizing(t *testing.T, s *server.Server) {
+	fill(stranger(t, s), "c35", "message", 45)
+	a := enter(t, s.URL, "c35", chrome.Look{})
+	for _, size := range [][2]int{{1100, 400}, {700, 400}, {360, 700}, {360, 380}, {1440, 900}} {
+		a.Dress(chrome.Look{Width: size[0], Height: size[1]})
+		a.Until(`innerWidth === %s && innerHeight === %s`, size[0], size[1])
+		a.Until(fromBelow + ` <= 1`)
+	}
+	say(a, "still here")
+	a.Until(fromBelow + ` <= 1`)
+}
+
+func twoThousandLive(t *testing.T, s *server.Server) {
+	a := enter(t, s.URL, "c41", chrome.Look{})
+	a.Do(`(() => {
+		window.longest = 0;
+		new PerformanceObserver((list) => { for (const e of list.getEntries()) window.longest = Math.max(window.longest, e.duration); })
+			.observe({ type: 'longtask', buffered: false });
+	})()`)
+	before := a.Heap()
+	flood(t, s, "c41", 2000)
+	a.Until(`document.querySelector('#messages .message:last-child')?.dataset.seq === '2000'`)
+	dense(t, a)
+	if n := chrome.Eval[int](a, messages+`.length`); n > 400 {
+		t.Errorf("%d messages are in the document", n)
+	}
+	if below := chrome.Eval[float64](a, fromBelow); below > 1 {
+		t.Errorf("%v px are below", below)
+	}
+	grown := (a.Heap() - before) / 2000
+	if grown > 4096 {
+		t.Errorf("the heap grew by %d bytes to the message", grown)
+	}
+	t.Logf("longest task %v ms, heap %d bytes to the message", chrome.Eval[float64](a, `window.longest`), grown)
+}
+
+func typingShows(t *testing.T, s *server.Server) {
+	a, b := enter(t, s.URL, "c42", chrome.Look{}), enter(t, s.URL, "c42", chrome.Look{})
+	b.Do(box + `.focus()`)
+	b.Press("a")
+	a.Until(`document.querySelector('#typing').textContent.includes(%s)`, chrome.Eval[string](b, `document.querySelector('#me b').textContent`))
+	b.Press(kb.Enter)
+	a.Until(`document.querySelector('#typing').textContent === '' && ` + messages + `.length === 1`)
 }
