@@ -11,7 +11,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -25,6 +27,9 @@ type benchServer struct {
 	folder  string
 	address netip.AddrPort
 	log     *os.File // in the folder
+
+	over chan struct{}  // closed by stop
+	held sync.WaitGroup // of hold
 }
 
 func (s *benchServer) pid() int { return s.command.Process.Pid }
@@ -35,7 +40,7 @@ const itself = "/proc/self/exe"
 // startServer starts a server on a processor, or on any with -1, and waits until
 // it says where it is.
 func startServer(ctx context.Context, env []string, cpu int) (s *benchServer, err error) {
-	s = &benchServer{}
+	s = &benchServer{over: make(chan struct{})}
 	if s.folder, err = os.MkdirTemp("", "teahouse-bench-"); err != nil {
 		return nil, fmt.Errorf("make a folder for the server: %w", err)
 	}
@@ -56,8 +61,7 @@ func startServer(ctx context.Context, env []string, cpu int) (s *benchServer, er
 		}
 	}
 	s.command.Stderr = s.log
-	// A signal from the terminal is for bench, which then stops the server.
-	s.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	s.command.SysProcAttr = childAttributes()
 	out, err := s.command.StdoutPipe()
 	if err != nil {
 		return s, fmt.Errorf("listen to the server: %w", err)
@@ -66,11 +70,23 @@ func startServer(ctx context.Context, env []string, cpu int) (s *benchServer, er
 	if cpu >= 0 {
 		start = func() error { return load.StartPinned([]int{cpu}, s.command.Start) }
 	}
-	if err := start(); err != nil {
-		s.command.Process = nil
+	if err := s.hold(start); err != nil {
 		return s, fmt.Errorf("start the server: %w", err)
 	}
 	return s, s.find(ctx, out)
+}
+
+// hold starts the server from a thread that lives until stop, because the kernel
+// ends the server with the thread that started it.
+func (s *benchServer) hold(start func() error) error {
+	started := make(chan error)
+	s.held.Go(func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		started <- start()
+		<-s.over
+	})
+	return <-started
 }
 
 // greeting is where the server says it is.
@@ -118,6 +134,8 @@ func (s *benchServer) stop() error {
 		}
 		late.Stop()
 	}
+	close(s.over)
+	s.held.Wait()
 	if s.log != nil {
 		errs = append(errs, s.log.Close())
 	}
