@@ -51,12 +51,12 @@ func open(t *testing.T) *site {
 	t.Helper()
 	s := &site{parts: &parts{}, store: memstore.New()}
 	var err error
-	s.service, err = chat.New(t.Context(), chat.Options{Store: s.store, Logger: slog.New(slog.DiscardHandler)})
+	s.service, err = chat.New(t.Context(), chat.Options{Store: s.store, Limiter: s.parts, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.Handler = api.New(api.Options{
-		Service: s.service, Identities: auth.NewGuests(auth.Options{Logins: s.service, Limiter: s.parts, Key: [32]byte{1}}),
+		Service: s.service, Identities: auth.NewGuests(s.service, [32]byte{1}, false),
 		Follower: s.parts, Sockets: s.parts,
 	})
 	t.Cleanup(func() {

@@ -131,6 +131,7 @@ func (a *app) build(ctx context.Context) error {
 	a.service, err = chat.New(ctx, chat.Options{
 		Store:     a.store,
 		Publish:   live.Publisher(a.layer, a.log),
+		Renamed:   func(u chat.User) { a.live.Renamed(u) },
 		Limiter:   a.limiter,
 		Committed: a.observed.committed,
 		Logger:    a.log,
@@ -138,9 +139,7 @@ func (a *app) build(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.guests = auth.NewGuests(auth.Options{
-		Logins: a.service, Limiter: a.limiter, Key: settings.Key, Secure: strings.HasPrefix(c.BaseURL, "https:"),
-	})
+	a.guests = auth.NewGuests(a.service, settings.Key, strings.HasPrefix(c.BaseURL, "https:"))
 	rate, burst := a.limiter.Rate(chat.LimitMessages)
 	a.live = live.New(live.Options{
 		Layer:      a.layer,

@@ -37,37 +37,8 @@ func (broken) Login(context.Context, [32]byte) (chat.Login, error) { return chat
 
 var key = [32]byte{1, 2, 3}
 
-// rate refuses new guests for as long as it says.
-type rate time.Duration
-
-func (r rate) Take(kind chat.Limit, _ string) time.Duration {
-	if kind == chat.LimitGuests {
-		return time.Duration(r)
-	}
-	return 0
-}
-
-func guests(l auth.Logins, key [32]byte, secure bool) *auth.Guests {
-	return auth.NewGuests(auth.Options{Logins: l, Limiter: rate(0), Key: key, Secure: secure})
-}
-
-func TestAnAddressMayMakeOnlySoManyGuests(t *testing.T) {
-	g := auth.NewGuests(auth.Options{Logins: logins{}, Limiter: rate(time.Second), Key: key})
-	w := httptest.NewRecorder()
-	var over *chat.RateError
-	if _, err := g.Guest(w, httptest.NewRequest("GET", "/", nil)); !errors.As(err, &over) || len(w.Result().Cookies()) != 0 {
-		t.Errorf("got %v", err)
-	}
-	known := httptest.NewRequest("GET", "/", nil)
-	token, _ := g.New("en")
-	known.AddCookie(&http.Cookie{Name: "sid", Value: token})
-	if _, err := g.Guest(w, known); err != nil {
-		t.Errorf("somebody known: %v", err)
-	}
-}
-
 func TestATokenBringsTheSameGuestBack(t *testing.T) {
-	g := guests(logins{}, key, false)
+	g := auth.NewGuests(logins{}, key, false)
 	token, made := g.New("zh-CN")
 	back, err := g.FromToken(t.Context(), token, "zh-CN")
 	if err != nil || back.User != made.User || back.Hash != made.Hash {
@@ -83,7 +54,7 @@ func TestATokenBringsTheSameGuestBack(t *testing.T) {
 
 func TestAStoredPersonIsKnownByTheirToken(t *testing.T) {
 	stored := logins{}
-	g := guests(stored, key, false)
+	g := auth.NewGuests(stored, key, false)
 	token, made := g.New("en")
 	made.User.Name = "Ada"
 	stored[made.Hash] = made
@@ -93,9 +64,9 @@ func TestAStoredPersonIsKnownByTheirToken(t *testing.T) {
 }
 
 func TestTokensThatAreNotOurs(t *testing.T) {
-	g := guests(logins{}, key, false)
+	g := auth.NewGuests(logins{}, key, false)
 	token, _ := g.New("en")
-	foreign, _ := guests(logins{}, [32]byte{9}, false).New("en")
+	foreign, _ := auth.NewGuests(logins{}, [32]byte{9}, false).New("en")
 	flipped := []byte(token)
 	if flipped[3]++; flipped[3] == token[3] {
 		t.Fatal("nothing was flipped")
@@ -122,7 +93,7 @@ func TestTokensThatAreNotOurs(t *testing.T) {
 
 func TestATokenExpires(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := guests(logins{}, key, false)
+		g := auth.NewGuests(logins{}, key, false)
 		token, _ := g.New("en")
 		time.Sleep(auth.Lifetime - time.Second)
 		if _, err := g.FromToken(t.Context(), token, "en"); err != nil {
@@ -136,15 +107,15 @@ func TestATokenExpires(t *testing.T) {
 }
 
 func TestAStoreThatFailsIsNotABadToken(t *testing.T) {
-	token, _ := guests(logins{}, key, false).New("en")
-	_, err := guests(broken{}, key, false).FromToken(t.Context(), token, "en")
+	token, _ := auth.NewGuests(logins{}, key, false).New("en")
+	_, err := auth.NewGuests(broken{}, key, false).FromToken(t.Context(), token, "en")
 	if !errors.Is(err, errDisk) || errors.Is(err, auth.ErrBadToken) {
 		t.Errorf("got %v", err)
 	}
 }
 
 func TestAPageGivesTheCookieOnce(t *testing.T) {
-	g := guests(logins{}, key, false)
+	g := auth.NewGuests(logins{}, key, false)
 	w := httptest.NewRecorder()
 	first, err := g.Guest(w, httptest.NewRequest("GET", "/", nil))
 	if err != nil {
@@ -182,7 +153,7 @@ func TestUnderTLSTheCookieIsBoundToTheHost(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := httptest.NewRecorder()
-			if _, err := guests(logins{}, key, c.secure).Guest(w, c.r); err != nil {
+			if _, err := auth.NewGuests(logins{}, key, c.secure).Guest(w, c.r); err != nil {
 				t.Fatal(err)
 			}
 			if got := w.Result().Cookies()[0]; got.Name != "__Host-sid" || !got.Secure || got.Domain != "" || got.Path != "/" {
@@ -193,7 +164,7 @@ func TestUnderTLSTheCookieIsBoundToTheHost(t *testing.T) {
 }
 
 func TestABadCookieIsReplacedOnAPageAndRefusedElsewhere(t *testing.T) {
-	g := guests(logins{}, key, false)
+	g := auth.NewGuests(logins{}, key, false)
 	r := httptest.NewRequest("GET", "/", nil)
 	r.AddCookie(&http.Cookie{Name: "sid", Value: "forged"})
 	if _, ok, err := g.FromRequest(r); ok || !errors.Is(err, auth.ErrBadToken) {
@@ -206,7 +177,7 @@ func TestABadCookieIsReplacedOnAPageAndRefusedElsewhere(t *testing.T) {
 }
 
 func TestABearerTokenWorksAndATokenInTheAddressDoesNot(t *testing.T) {
-	g := guests(logins{}, key, false)
+	g := auth.NewGuests(logins{}, key, false)
 	token, made := g.New("en")
 	r := httptest.NewRequest("GET", "/", nil)
 	r.Header.Set("Authorization", "Bearer "+token)

@@ -44,11 +44,10 @@ func (badRequest) Status() int { return http.StatusBadRequest }
 
 // Guests makes and reads guests' tokens.
 type Guests struct {
-	logins  Logins
-	limiter chat.Limiter
-	key     [32]byte
-	secure  bool
-	now     func() time.Time
+	logins Logins
+	key    [32]byte
+	secure bool
+	now    func() time.Time
 }
 
 // Logins finds the people who have been stored.
@@ -56,17 +55,10 @@ type Logins interface {
 	Login(ctx context.Context, hash [32]byte) (chat.Login, error)
 }
 
-// Options of Guests; all but Secure are needed.
-type Options struct {
-	Logins  Logins
-	Limiter chat.Limiter // of new guests
-	Key     [32]byte     // signs tokens
-	Secure  bool         // every visitor comes over TLS, also when a proxy ends it
-}
-
-// NewGuests makes and reads tokens signed with the key.
-func NewGuests(o Options) *Guests {
-	return &Guests{logins: o.Logins, limiter: o.Limiter, key: o.Key, secure: o.Secure, now: time.Now}
+// NewGuests makes tokens signed with key. Secure says that every visitor comes
+// over TLS, also when a proxy ends it.
+func NewGuests(logins Logins, key [32]byte, secure bool) *Guests {
+	return &Guests{logins: logins, key: key, secure: secure, now: time.Now}
 }
 
 const (
@@ -126,6 +118,7 @@ func (g *Guests) login(raw []byte, made time.Time, locale string) chat.Login {
 		User:    chat.User{ID: id, Name: chat.GuestName(id, locale)},
 		Created: made,
 		Seen:    g.now().UTC().Truncate(time.Second),
+		New:     true,
 	}
 }
 
@@ -149,8 +142,7 @@ func (g *Guests) FromRequest(r *http.Request) (login chat.Login, ok bool, err er
 }
 
 // Guest is the guest of a page: the one of the request, else a new one, who
-// gets the cookie with the answer. An address that makes too many new ones gets
-// a *chat.RateError: each of them would have a rate of their own.
+// gets the cookie with the answer.
 func (g *Guests) Guest(w http.ResponseWriter, r *http.Request) (chat.Login, error) {
 	login, ok, err := g.FromRequest(r)
 	if ok {
@@ -158,9 +150,6 @@ func (g *Guests) Guest(w http.ResponseWriter, r *http.Request) (chat.Login, erro
 	}
 	if err != nil && !errors.Is(err, ErrBadToken) {
 		return chat.Login{}, err
-	}
-	if wait := g.limiter.Take(chat.LimitGuests, r.RemoteAddr); wait > 0 {
-		return chat.Login{}, &chat.RateError{Limit: chat.LimitGuests, Wait: wait}
 	}
 	token, login := g.New(Language(r))
 	http.SetCookie(w, &http.Cookie{

@@ -48,6 +48,7 @@ type Login struct {
 	User    User
 	Created time.Time
 	Seen    time.Time
+	New     bool // not stored yet; stores neither keep nor set it
 }
 
 // Draft is a message on its way into the log, already checked by Service.

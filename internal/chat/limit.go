@@ -15,7 +15,8 @@ const (
 	LimitAddress                 // posts, whoever wrote them; key: Post.Address
 	LimitRooms                   // rooms made; key: Post.Address
 	LimitHandshakes              // sockets opened; key: network address
-	LimitGuests                  // new guests of pages and requests; key: network address
+	LimitGuests                  // posts and names of people not stored yet; key: Post.Address
+	LimitCommands                // of one socket, which counts them itself: no Limiter is asked
 )
 
 // String is the name used in logs and metrics.
@@ -31,6 +32,8 @@ func (l Limit) String() string {
 		return "handshakes"
 	case LimitGuests:
 		return "guests"
+	case LimitCommands:
+		return "commands"
 	}
 	return fmt.Sprintf("limit(%d)", int(l))
 }

@@ -128,3 +128,34 @@ func TestNewRoomsAreLimitedPerAddressAndOrderIsKept(t *testing.T) {
 			"publish new 1 c", "publish new 2 d", "c: 1", "d: 2")
 	})
 }
+
+func TestPeopleWhoAreNewShareTheRateOfTheirAddress(t *testing.T) {
+	limiter := &quota{left: map[string]int{"guests there": 1, "messages per address there": 3}, interval: time.Hour, next: time.Now().Add(time.Hour)}
+	s := newService(t, chat.Options{Limiter: limiter})
+	say := func(id chat.UserID, nonce string, login *chat.Login) error {
+		p := post("lobby", nonce, "x")
+		p.Author.ID, p.Address, p.Login = id, "there", login
+		_, _, err := s.Post(t.Context(), p)
+		return err
+	}
+	fresh := func(id byte) *chat.Login { return &chat.Login{Hash: [32]byte{id}, New: true} }
+	var rate *chat.RateError
+	if err := say(11, "a", fresh(11)); err != nil {
+		t.Errorf("the first one: %v", err)
+	}
+	if err := say(12, "a", fresh(12)); !errors.As(err, &rate) || rate.Limit != chat.LimitGuests {
+		t.Errorf("one more: %v", err)
+	}
+	if _, err := s.Rename(t.Context(), chat.Naming{User: chat.User{ID: 13}, Login: fresh(13), Name: "Bo", Address: "there"}); !errors.As(err, &rate) {
+		t.Errorf("one more name: %v", err)
+	}
+	if err := say(11, "b", &chat.Login{Hash: [32]byte{11}}); err != nil {
+		t.Errorf("who is not new any more: %v", err)
+	}
+	if err := say(14, "a", nil); err != nil {
+		t.Errorf("somebody without a login: %v", err)
+	}
+	if err := say(15, "a", nil); !errors.As(err, &rate) || rate.Limit != chat.LimitAddress {
+		t.Errorf("more than the address may say: %v", err)
+	}
+}

@@ -183,20 +183,28 @@ func (s *Service) Login(ctx context.Context, hash [32]byte) (Login, error) {
 	return l, s.readError("reading a login", err)
 }
 
-// Rename gives a person a new name, see UserName, and returns them with it.
-// Somebody the store does not know yet is stored, with the login when there is
-// one. It counts against the rate of messages, since it costs as much.
-// Errors: ErrBadName, *RateError, ErrUnavailable.
-func (s *Service) Rename(ctx context.Context, u User, l *Login, name string) (User, error) {
-	name, err := UserName(name)
+// Naming is somebody's wish for a new name.
+type Naming struct {
+	User    User
+	Login   *Login // stored with a person the store does not know yet; nil for none
+	Name    string // see UserName
+	Address string // where it came from, as in Post
+}
+
+// Rename gives a person a new name and returns them with it. Somebody the store
+// does not know yet is stored. It counts against the rates of messages, since it
+// costs as much. Errors: ErrBadName, *RateError, ErrUnavailable.
+func (s *Service) Rename(ctx context.Context, n Naming) (User, error) {
+	name, err := UserName(n.Name)
 	if err != nil {
 		return User{}, err
 	}
-	if wait := s.limiter.Take(LimitMessages, u.ID.String()); wait > 0 {
-		return User{}, &RateError{Limit: LimitMessages, Wait: wait}
+	if err := s.takeMessage(ctx, Post{Author: n.User, Login: n.Login, Address: n.Address}); err != nil {
+		return User{}, err
 	}
+	u := n.User
 	u.Name = name
-	if err := s.store.SaveUser(ctx, u, l); err != nil {
+	if err := s.store.SaveUser(ctx, u, n.Login); err != nil {
 		return User{}, s.readError("storing a name", err)
 	}
 	s.renamed(u)

@@ -166,7 +166,7 @@ func TestRenamingFollowsTheRulesAndShowsEverywhere(t *testing.T) {
 	if _, _, err := s.Post(t.Context(), post("lobby", "a", "x")); err != nil {
 		t.Fatal(err)
 	}
-	u, err := s.Rename(t.Context(), ann, nil, "  Ａnna ")
+	u, err := s.Rename(t.Context(), chat.Naming{User: ann, Name: "  Ａnna "})
 	if err != nil || u != (chat.User{ID: ann.ID, Name: "Anna"}) {
 		t.Fatalf("%+v %v", u, err)
 	}
@@ -174,11 +174,11 @@ func TestRenamingFollowsTheRulesAndShowsEverywhere(t *testing.T) {
 	if err != nil || p.Messages[0].Author != u {
 		t.Fatalf("%+v %v", p, err)
 	}
-	if _, err := s.Rename(t.Context(), ann, nil, "system"); !errors.Is(err, chat.ErrBadName) {
+	if _, err := s.Rename(t.Context(), chat.Naming{User: ann, Name: "system"}); !errors.Is(err, chat.ErrBadName) {
 		t.Fatalf("reserved: %v", err)
 	}
 	l := chat.Login{Hash: [32]byte{1}, User: chat.User{ID: 9}}
-	if _, err := s.Rename(t.Context(), l.User, &l, "Cy"); err != nil {
+	if _, err := s.Rename(t.Context(), chat.Naming{User: l.User, Login: &l, Name: "Cy"}); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := s.Login(t.Context(), l.Hash); err != nil || got.User.Name != "Cy" {

@@ -208,10 +208,17 @@ func (s *Service) check(p Post) (Draft, error) {
 	return Draft{Room: room, Author: p.Author, Login: p.Login, Nonce: p.Nonce, Text: text}, nil
 }
 
-// takeMessage counts a post against the rates of its author and address.
+// takeMessage counts a post against the rates of its author and address. New
+// people cost nothing to make, and each has a rate of their own, so what they
+// say first counts against one of their address too.
 func (s *Service) takeMessage(ctx context.Context, p Post) error {
 	if err := s.take(ctx, LimitMessages, p.Author.ID.String(), p.Patient); err != nil || p.Address == "" {
 		return err
+	}
+	if p.Login != nil && p.Login.New {
+		if err := s.take(ctx, LimitGuests, p.Address, p.Patient); err != nil {
+			return err
+		}
 	}
 	return s.take(ctx, LimitAddress, p.Address, p.Patient)
 }

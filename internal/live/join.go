@@ -55,8 +55,7 @@ func (r *rich) join(ctx context.Context, c *channels.Conn, ref string, f wire.Jo
 	}
 	for page, err := range r.server.service.Replay(read, replay) {
 		if err != nil {
-			_ = r.drop(ctx, c, room)
-			return r.fail(c, about, err)
+			return storeFailed(err)
 		}
 		if err := c.SendWait(ctx, frame(wire.Messages{Room: room, Messages: messages(page)})); err != nil {
 			return err
@@ -80,13 +79,22 @@ func (r *rich) position(f wire.Join) chat.Position {
 
 // refuseJoin undoes the membership and tells the client why.
 func (r *rich) refuseJoin(ctx context.Context, c *channels.Conn, room string, about wire.ErrorFrame, err error) error {
-	if errors.Is(err, chat.ErrBadEpoch) {
+	switch {
+	case errors.Is(err, chat.ErrBadEpoch):
 		return &channels.CloseError{Code: wire.CloseBadPosition, Reason: "the position belongs to another epoch"}
+	case chat.RetryAfter(err) > 0:
+		return storeFailed(err)
 	}
 	if err := c.GroupDiscard(ctx, group(room)); err != nil {
 		return err
 	}
 	return r.fail(c, about, err)
+}
+
+// storeFailed ends a socket that could not be given what a room has: it comes
+// back and resumes. Anything less would leave it in a room with a hole.
+func storeFailed(err error) error {
+	return &channels.CloseError{Code: wire.CloseOverloaded, Reason: retryReason("the room cannot be read", chat.RetryAfter(err))}
 }
 
 // history answers with one page of the log.
@@ -113,11 +121,11 @@ func (r *rich) history(ctx context.Context, c *channels.Conn, ref string, f wire
 	}))
 }
 
-// bucket is a token bucket for the commands of one socket: 120 a minute, all of
-// them at once if need be. It is small, because every socket has one.
+// bucket is a token bucket of one socket: 120 a minute, all of them at once if
+// need be. It is small, because every socket has two.
 type bucket struct {
-	spent float32   // tokens taken and not yet given back
-	at    time.Time // when spent was true
+	spent float32 // tokens taken and not yet given back
+	at    int64   // when spent was true, in nanoseconds
 }
 
 const (
@@ -127,10 +135,9 @@ const (
 
 // take takes a token and returns 0, or how long until there is one.
 func (b *bucket) take(now time.Time) time.Duration {
-	if !b.at.IsZero() {
-		b.spent = max(0, b.spent-float32(now.Sub(b.at).Seconds()*commandRate))
-	}
-	b.at = now
+	at := now.UnixNano()
+	b.spent = max(0, b.spent-float32(float64(at-b.at)/float64(time.Second)*commandRate))
+	b.at = at
 	if b.spent > commandBurst-1 {
 		return time.Duration(float64(b.spent-(commandBurst-1)) / commandRate * float64(time.Second))
 	}

@@ -96,7 +96,7 @@ func (p *plain) post(ctx context.Context, f channels.Frame) error {
 	if err != nil {
 		return err
 	}
-	return p.server.postPatiently(ctx, chat.Post{
+	err = p.server.postPatiently(ctx, chat.Post{
 		Room:    p.room,
 		Author:  p.login.User,
 		Login:   &p.login,
@@ -105,6 +105,10 @@ func (p *plain) post(ctx context.Context, f channels.Frame) error {
 		Address: p.socket.address,
 		Patient: true,
 	})
+	if err == nil {
+		p.login.New = false
+	}
+	return err
 }
 
 // patience is how long a plain message is tried again before its socket is

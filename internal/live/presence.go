@@ -28,14 +28,19 @@ type presence struct {
 
 	mu      sync.Mutex
 	byRoom  map[string]*attendance
+	names   map[chat.UserID]string // given since the start: other sockets of a person hold the old one
 	stopped bool
 }
+
+// namesMax bounds presence.names; beyond it a second tab may show an old name.
+const namesMax = 1 << 16
 
 // attendance is one room's people. Guarded by presence.mu.
 type attendance struct {
 	people  []*attendee          // by id
 	changed map[chat.UserID]bool // since the last digest; whether the person was in that digest
 	typing  []chat.UserID        // since the last digest, each once
+	renamed []chat.UserID        // the same
 	timer   *time.Timer          // runs while something waits to be told, else nil
 	round   int                  // of timers: one that was stopped too late is known by it
 	due     time.Time            // when timer fires
@@ -57,6 +62,9 @@ func byID(a *attendee, id chat.UserID) int { return cmp.Compare(a.user.ID, id) }
 func (p *presence) join(room string, u chat.User) wire.Here {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if name, renamed := p.names[u.ID]; renamed {
+		u.Name = name
+	}
 	a := p.byRoom[room]
 	if a == nil {
 		a = &attendance{}
@@ -153,22 +161,31 @@ func (p *presence) digest(room string, a *attendance, round int) {
 	}
 	a.timer, a.last = nil, time.Now()
 	here := a.changes(room)
-	typing := wire.TypingFrame{Room: room}
-	for _, id := range a.typing {
-		if i, found := slices.BinarySearchFunc(a.people, id, byID); found {
-			typing.People = append(typing.People, person(a.people[i].user))
-		}
-	}
+	typing := wire.TypingFrame{Room: room, People: a.listed(a.typing)}
+	renamed := a.listed(a.renamed)
 	clear(a.changed)
-	a.typing = a.typing[:0]
+	a.typing, a.renamed = a.typing[:0], nil
 	p.mu.Unlock()
 
 	if len(here.Joined)+len(here.Left) > 0 || here.More {
 		p.publish(room, channels.Event{Type: eventHere, Payload: here})
 	}
+	for _, someone := range renamed {
+		p.publish(room, channels.Event{Type: eventRenamed, Payload: wire.Renamed{Person: someone}})
+	}
 	if len(typing.People) > 0 {
 		p.publish(room, channels.Event{Type: eventTyping, Payload: typing})
 	}
+}
+
+// listed is those of the ids that are here.
+func (a *attendance) listed(ids []chat.UserID) (people []wire.Person) {
+	for _, id := range ids {
+		if i, found := slices.BinarySearchFunc(a.people, id, byID); found {
+			people = append(people, person(a.people[i].user))
+		}
+	}
+	return people
 }
 
 // changes is what is different from the last digest: who came and went again
@@ -192,19 +209,25 @@ func (a *attendance) changes(room string) wire.Here {
 	return here
 }
 
-// rename gives a person their new name wherever they are, and tells it there.
+// rename gives a person their new name wherever they are; the rooms are told
+// with their next digest.
 func (p *presence) rename(u chat.User) {
 	p.mu.Lock()
-	var rooms []string
-	for room, a := range p.byRoom {
-		if i, found := slices.BinarySearchFunc(a.people, u.ID, byID); found {
-			a.people[i].user = u
-			rooms = append(rooms, room)
-		}
+	defer p.mu.Unlock()
+	if p.names == nil || len(p.names) >= namesMax {
+		p.names = make(map[chat.UserID]string)
 	}
-	p.mu.Unlock()
-	for _, room := range rooms {
-		p.publish(room, channels.Event{Type: eventRenamed, Payload: wire.Renamed{Person: person(u)}})
+	p.names[u.ID] = u.Name
+	for room, a := range p.byRoom {
+		i, found := slices.BinarySearchFunc(a.people, u.ID, byID)
+		if !found {
+			continue
+		}
+		a.people[i].user = u
+		if len(a.renamed) < digestNames && !slices.Contains(a.renamed, u.ID) {
+			a.renamed = append(a.renamed, u.ID)
+		}
+		p.schedule(room, a, typingDelay)
 	}
 }
 

@@ -2,6 +2,7 @@ package live
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -173,19 +174,31 @@ func TestTypingIsToldSoonAndNotTooOften(t *testing.T) {
 }
 
 func TestANewNameIsToldInEveryRoomOfThePerson(t *testing.T) {
-	var out told
-	p := newPresence(out.publish)
-	defer p.stop()
-	p.join("a", someone(1))
-	p.join("b", someone(1))
-	p.join("c", someone(2))
-	p.rename(chat.User{ID: 1, Name: "New"})
-	if len(out.events) != 2 {
-		t.Errorf("told %q", out.events)
-	}
-	if here := p.page("b", "", 10); here.People[0].Name != "New" {
-		t.Errorf("listed as %+v", here)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		var out told
+		p := newPresence(out.publish)
+		defer p.stop()
+		p.join("a", someone(1))
+		p.join("b", someone(1))
+		p.join("c", someone(2))
+		pass(2 * time.Second)
+		out.take()
+		for i := range 50 {
+			p.rename(chat.User{ID: 1, Name: fmt.Sprint("New ", i)})
+		}
+		pass(time.Second)
+		told := out.take()
+		slices.Sort(told)
+		frame := string(wire.Encode(wire.Renamed{Person: person(chat.User{ID: 1, Name: "New 49"})}))
+		if diff := cmp.Diff([]string{"a " + frame, "b " + frame}, told); diff != "" {
+			t.Errorf("told (-want +got)\n%s", diff)
+		}
+		p.leave("b", 1)
+		p.join("b", someone(1)) // a socket that still holds the old name
+		if here := p.page("b", "", 10); here.People[0].Name != "New 49" {
+			t.Errorf("listed as %+v", here)
+		}
+	})
 }
 
 func TestPeopleComeInPages(t *testing.T) {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/teahouse-chat/teahouse/channels"
@@ -15,7 +17,6 @@ const (
 	helloTimeout = 10 * time.Second
 	whoPage      = 100 // people in an answer to who
 	joinedPage   = 50  // people in joined
-	maxRefused   = 120 // commands over the rate, in a row, before the socket is closed
 )
 
 // rich is one socket of the teahouse.v1 protocol.
@@ -33,8 +34,11 @@ type rich struct {
 	epoch   string   // of the client's positions, from hello
 	rooms   []string // joined, canonical
 	bad     int      // bad frames in a row
-	refused int      // commands over the rate in a row
-	bucket  bucket
+	spent   bucket   // of commands
+	refused bucket   // of commands and posts over their rates: who empties it too is closed
+
+	posts  sync.WaitGroup // given to the log and not yet answered
+	stored atomic.Bool    // the person has said something: they are not new any more
 }
 
 // Connect implements channels.Consumer.
@@ -74,11 +78,10 @@ func (r *rich) Receive(ctx context.Context, c *channels.Conn, f channels.Frame) 
 	}
 	r.bad = 0
 	if _, post := req.Frame.(wire.Post); !post && r.server.limits.Rate > 0 {
-		if wait := r.bucket.take(time.Now()); wait > 0 {
-			return r.overRate(c, req.Ref, wait)
+		if wait := r.spent.take(time.Now()); wait > 0 {
+			return r.overRate(c, wire.ErrorFrame{Ref: req.Ref}, &chat.RateError{Limit: chat.LimitCommands, Wait: wait})
 		}
 	}
-	r.refused = 0
 	return r.do(ctx, c, req)
 }
 
@@ -94,13 +97,12 @@ func (r *rich) badFrame(c *channels.Conn, err error) error {
 	return c.Send(frame(bad.Frame()))
 }
 
-func (r *rich) overRate(c *channels.Conn, ref string, wait time.Duration) error {
-	if r.refused++; r.refused >= maxRefused {
-		return &channels.CloseError{Code: wire.CloseRateLimited, Reason: retryReason("too many commands", 10*time.Second)}
+// overRate tells a client that it is too fast, and ends one that does not care.
+func (r *rich) overRate(c *channels.Conn, about wire.ErrorFrame, err error) error {
+	if r.refused.take(time.Now()) > 0 {
+		return &channels.CloseError{Code: wire.CloseRateLimited, Reason: retryReason("too fast for too long", 10*time.Second)}
 	}
-	return c.Send(frame(wire.ErrorFrame{
-		Ref: ref, Code: wire.CodeRateLimited, Message: "Too many commands: wait a moment.", RetryMS: wait.Milliseconds() + 1,
-	}))
+	return r.fail(c, about, err)
 }
 
 // do carries out one request.
@@ -197,6 +199,7 @@ func (r *rich) drop(ctx context.Context, c *channels.Conn, room string) error {
 	if i < 0 {
 		return nil
 	}
+	r.posts.Wait() // the room is where they are answered
 	r.rooms = slices.Delete(r.rooms, i, i+1)
 	r.server.presence.leave(room, r.login.User.ID)
 	return c.GroupDiscard(ctx, group(room))
@@ -217,21 +220,37 @@ func (r *rich) post(ctx context.Context, c *channels.Conn, ref string, f wire.Po
 	done := func(m chat.Message, duplicate bool, err error) {
 		// Runs on the log's goroutine. A socket that has ended meanwhile
 		// needs no answer: its client will post the nonce again.
+		defer r.posts.Done()
 		switch {
 		case err != nil:
 			_ = r.fail(c, about, err)
-		case duplicate:
+		case !duplicate:
+			r.stored.Store(true)
+		default:
 			_ = c.Send(frame(wire.Ack{Ref: ref, Room: room, Nonce: m.Nonce, Seq: m.Seq, At: wire.Time{Time: m.At}}))
 		}
 	}
-	login := r.login
+	login := r.author()
+	r.posts.Add(1)
 	err = r.server.service.Submit(ctx, chat.Post{
-		Room: room, Author: login.User, Login: &login, Nonce: f.Nonce, Text: f.Text, Address: r.socket.address,
+		Room: room, Author: login.User, Login: login, Nonce: f.Nonce, Text: f.Text, Address: r.socket.address,
 	}, done)
-	if err != nil {
-		return r.fail(c, about, err)
+	if err == nil {
+		return nil
 	}
-	return nil
+	r.posts.Done() // refused at once
+	var rate *chat.RateError
+	if errors.As(err, &rate) {
+		return r.overRate(c, about, err)
+	}
+	return r.fail(c, about, err)
+}
+
+// author is the login for a post or a name.
+func (r *rich) author() *chat.Login {
+	login := r.login
+	login.New = login.New && !r.stored.Load()
+	return &login
 }
 
 func (r *rich) typing(c *channels.Conn, ref string, f wire.Typing) error {
@@ -253,16 +272,17 @@ func (r *rich) who(c *channels.Conn, ref string, f wire.Who) error {
 }
 
 func (r *rich) rename(ctx context.Context, c *channels.Conn, ref string, f wire.Rename) error {
-	user, err := r.server.service.Rename(ctx, r.login.User, &r.login, f.Name)
+	user, err := r.server.service.Rename(ctx, chat.Naming{
+		User: r.login.User, Login: r.author(), Name: f.Name, Address: r.socket.address,
+	})
 	if err != nil {
 		return r.fail(c, wire.ErrorFrame{Ref: ref}, err)
 	}
 	r.login.User = user
-	r.server.Renamed(user)
 	return c.Send(frame(wire.Renamed{Ref: ref, Person: person(user)}))
 }
 
-// Renamed tells the rooms a person is in of their new name.
+// Renamed tells the rooms a person is in of their new name: chat.Options.Renamed.
 func (s *Server) Renamed(u chat.User) { s.presence.rename(u) }
 
 // fail tells the client what went wrong; about says with what.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/teahouse-chat/teahouse/channels/channelstest"
@@ -414,4 +415,47 @@ func TestTheDomainAndTheProtocolAgreeOnCodes(t *testing.T) {
 	if wire.MaxText != chat.MaxText || wire.MaxNonce != chat.MaxNonce || wire.MaxHistory != chat.MaxPage || wire.MaxReplay != chat.MaxReplay {
 		t.Error("the protocol promises other sizes than the domain holds")
 	}
+}
+
+func TestAPostIsAnsweredBeforeTheRoomIsLeft(t *testing.T) {
+	h := open(t)
+	a := h.enter(t, 1, "lobby")
+	for i := range 20 {
+		a.say(wire.Post{Room: "lobby", Nonce: fmt.Sprint(i), Text: "x"})
+		a.say(wire.Leave{Room: "lobby"})
+		if m := next[wire.MessageFrame](a); m.Nonce != fmt.Sprint(i) {
+			t.Fatalf("got %+v", m)
+		}
+		next[wire.Left](a)
+		a.say(wire.Join{Room: "lobby", Limit: 1})
+		next[wire.Joined](a)
+		next[wire.Messages](a)
+	}
+}
+
+// tooFast lets nobody say anything.
+type tooFast struct{ noLimits }
+
+func (tooFast) Take(kind chat.Limit, _ string) time.Duration {
+	if kind == chat.LimitMessages {
+		return time.Second
+	}
+	return 0
+}
+
+func TestWhoIsTooFastForTooLongIsCut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := openWith(t, tooFast{})
+		a := h.enter(t, 1, "lobby")
+		for i := range commandBurst {
+			a.say(wire.Post{Room: "lobby", Nonce: fmt.Sprint(i), Text: "x"})
+			if e := a.refused(wire.CodeRateLimited); e.RetryMS != 1000 || e.Nonce != fmt.Sprint(i) {
+				t.Fatalf("got %+v", e)
+			}
+		}
+		a.say(wire.Post{Room: "lobby", Nonce: "n", Text: "x"})
+		if code, reason := a.Closed(); code != wire.CloseRateLimited || !strings.Contains(reason, "retry_ms=") {
+			t.Errorf("closed with %d %q", code, reason)
+		}
+	})
 }

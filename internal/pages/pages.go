@@ -31,7 +31,7 @@ type Chat interface {
 	Page(ctx context.Context, room string, r chat.Range) (chat.Page, error)
 	Recent(ctx context.Context, limit int) ([]chat.Room, error)
 	Post(ctx context.Context, p chat.Post) (m chat.Message, duplicate bool, err error)
-	Rename(ctx context.Context, u chat.User, l *chat.Login, name string) (chat.User, error)
+	Rename(ctx context.Context, n chat.Naming) (chat.User, error)
 	Epoch() string
 }
 

@@ -13,7 +13,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 
@@ -22,11 +21,6 @@ import (
 	"github.com/teahouse-chat/teahouse/internal/chat/memstore"
 	"github.com/teahouse-chat/teahouse/internal/pages"
 )
-
-// noRates limits nothing.
-type noRates struct{}
-
-func (noRates) Take(chat.Limit, string) time.Duration { return 0 }
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
@@ -51,7 +45,7 @@ func newHouse(t *testing.T, change func(*pages.Options)) *house {
 		t.Fatal(err)
 	}
 	o := pages.Options{
-		Chat: service, Identity: auth.NewGuests(auth.Options{Logins: service, Limiter: noRates{}, Key: settings.Key}), Logger: slog.New(slog.DiscardHandler),
+		Chat: service, Identity: auth.NewGuests(service, settings.Key, false), Logger: slog.New(slog.DiscardHandler),
 	}
 	if change != nil {
 		change(&o)

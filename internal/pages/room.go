@@ -178,7 +178,9 @@ func (p *Pages) post(w http.ResponseWriter, r *http.Request) {
 	}
 	text, nonce := r.PostForm.Get("text"), r.PostForm.Get("nonce")
 	if r.PostForm.Has("name") {
-		_, err = p.chat.Rename(r.Context(), login.User, &login, r.PostForm.Get("name"))
+		_, err = p.chat.Rename(r.Context(), chat.Naming{
+			User: login.User, Login: &login, Name: r.PostForm.Get("name"), Address: p.address(r),
+		})
 	} else {
 		_, _, err = p.chat.Post(r.Context(), chat.Post{
 			Room: slug, Author: login.User, Login: &login, Nonce: nonce, Text: text, Address: p.address(r),
