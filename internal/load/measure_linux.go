@@ -29,18 +29,18 @@ func (r *run) read() (m reading, err error) {
 }
 
 // between fills in what happened from one reading to another.
-func (res *Result) between(a, b reading) {
+func (r *Result) between(a, b reading) {
 	took := b.at.Sub(a.at).Seconds()
 	cpu := b.server.cpu - a.server.cpu
-	res.Seconds = took
-	res.Deliveries = b.delivered - a.delivered
-	res.PerSecond = float64(res.Deliveries) / took
-	res.ServerCores = cpu.Seconds() / took
-	res.OwnCores = (b.own - a.own).Seconds() / took
-	res.ServerRSS = b.server.rss
-	res.OtherCores = max((b.machine-a.machine).Seconds()/took-res.ServerCores-res.OwnCores, 0)
-	if res.Deliveries > 0 {
-		res.ServerPerDelivery = float64(cpu.Microseconds()) / float64(res.Deliveries)
+	r.Seconds = took
+	r.Deliveries = b.delivered - a.delivered
+	r.PerSecond = float64(r.Deliveries) / took
+	r.ServerCores = cpu.Seconds() / took
+	r.OwnCores = (b.own - a.own).Seconds() / took
+	r.ServerRSS = b.server.rss
+	r.OtherCores = max((b.machine-a.machine).Seconds()/took-r.ServerCores-r.OwnCores, 0)
+	if r.Deliveries > 0 {
+		r.ServerPerDelivery = float64(cpu.Microseconds()) / float64(r.Deliveries)
 	}
 }
 
