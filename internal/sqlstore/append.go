@@ -42,7 +42,7 @@ func (s *Store) Append(ctx context.Context, batch []chat.Draft) ([]chat.Appended
 			a := &appending{w: w, batch: batch, results: make([]chat.Appended, len(batch)), careful: careful}
 			results = a.results
 			return a.run(ctx)
-		})
+		}, func() { s.noteMark(results) })
 	}
 	err := run(false)
 	if errors.Is(err, errAgain) {

@@ -5,7 +5,6 @@ package sqlstore
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"syscall"
 )
@@ -16,7 +15,7 @@ var errHeld = errors.New("the lock is held")
 // lockFile takes an exclusive lock on the file at path, making it when there is
 // none. The kernel frees it when the process ends, however it ends; the file
 // stays, since removing it would let two processes lock two files of one name.
-func lockFile(path string) (io.Closer, error) {
+func lockFile(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err

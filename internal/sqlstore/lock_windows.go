@@ -2,7 +2,6 @@ package sqlstore
 
 import (
 	"errors"
-	"io"
 	"os"
 	"syscall"
 )
@@ -13,7 +12,7 @@ var errHeld = errors.New("the lock is held")
 // lockFile takes an exclusive lock on the file at path, making it when there is
 // none: the file is opened without sharing, until it is closed or the process
 // ends.
-func lockFile(path string) (io.Closer, error) {
+func lockFile(path string) (*os.File, error) {
 	name, err := syscall.UTF16PtrFromString(path)
 	if err != nil {
 		return nil, err

@@ -65,7 +65,7 @@ func sqliteDSN(path string, pragmas ...string) string {
 // prepareSQLite makes the folder of path, locks the database against other
 // servers and looks whether the file can be a database at all. It returns the
 // absolute path.
-func prepareSQLite(path string) (string, io.Closer, error) {
+func prepareSQLite(path string) (string, *os.File, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return "", nil, fmt.Errorf("finding the database %s: %w", path, err)

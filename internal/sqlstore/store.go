@@ -18,8 +18,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
+	"os"
 	"sync"
 
 	"github.com/teahouse-chat/teahouse/internal/chat"
@@ -46,12 +46,13 @@ type Store struct {
 	reads    *sql.DB
 	queries  queries
 	settings chat.Settings
-	lock     io.Closer // keeps other servers away
+	lock     *os.File // keeps other servers away, and holds the mark
 
 	// guarded by mu: one writes at a time
 	mu     sync.Mutex
 	writes *sql.DB
 	writer *writer // nil after a failure, until the next write
+	mark   *mark
 	closed bool
 }
 
@@ -103,6 +104,16 @@ func (s *Store) open(ctx context.Context, at string) error {
 	}
 	if s.settings, err = loadSettings(ctx, s.writer.conn); err != nil {
 		return fmt.Errorf("reading the settings: %w", err)
+	}
+	s.mark = readMark(s.lock)
+	known := s.mark.epoch != ""
+	renewed, err := s.mark.meet(ctx, s.writer.conn, &s.settings)
+	if err != nil {
+		return err
+	}
+	if renewed {
+		s.log.Warn("a new epoch begins: the database is not as this folder left it, as after restoring a backup; clients load their rooms afresh",
+			"epoch", s.settings.Epoch, "folder_known", known)
 	}
 	if s.reads, err = sql.Open(s.dialect.driver, s.dialect.readDSN(at)); err != nil {
 		return err

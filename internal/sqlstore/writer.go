@@ -102,9 +102,10 @@ func (w *writer) discard() {
 	_ = w.conn.Close()
 }
 
-// write runs f in a transaction on the writing connection. A transaction that
-// has begun is not ended by ctx: it is short, and the wait for a lock bounded.
-func (s *Store) write(ctx context.Context, f func(ctx context.Context, w *writer) error) error {
+// write runs f in a transaction on the writing connection and then, when it is
+// committed, the other functions. A transaction that has begun is not ended by
+// ctx: it is short, and the wait for a lock bounded.
+func (s *Store) write(ctx context.Context, f func(ctx context.Context, w *writer) error, committed ...func()) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -127,7 +128,26 @@ func (s *Store) write(ctx context.Context, f func(ctx context.Context, w *writer
 		w.discard()
 		s.writer = nil
 	}
+	if err == nil {
+		for _, f := range committed {
+			f()
+		}
+	}
 	return err
+}
+
+// noteMark counts what an Append has stored. The messages are safe: a mark that
+// cannot be written only makes a later restore harder to notice.
+func (s *Store) noteMark(results []chat.Appended) {
+	stored := 0
+	for _, r := range results {
+		if r.Err == nil && !r.Duplicate {
+			stored++
+		}
+	}
+	if err := s.mark.add(stored); err != nil {
+		s.log.Warn("the mark beside the database cannot be written", "err", err)
+	}
 }
 
 // SaveUser implements chat.Store.

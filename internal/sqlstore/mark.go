@@ -1,0 +1,74 @@
+package sqlstore
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"encoding/hex"
+	"fmt"
+	"os"
+
+	"github.com/teahouse-chat/teahouse/internal/chat"
+)
+
+// mark is what the file beside the database knows of it: the epoch, and how
+// many entries it had. When a backup takes the database's place, or another
+// database does, the two disagree, and the store begins a new epoch: positions
+// that clients hold may name entries that are not there any more, or others.
+//
+// The mark is written after each commit and never synced. So it may know fewer
+// entries than the database, after a loss of power, but never more.
+type mark struct {
+	file    *os.File // the lock file
+	epoch   string
+	entries int64
+}
+
+const markFormat = "%016s %020d\n"
+
+// readMark reads the mark of an earlier run. It is zero when there is none.
+func readMark(file *os.File) *mark {
+	m := &mark{file: file}
+	var line [64]byte
+	n, _ := file.ReadAt(line[:], 0) // shorter than line: io.EOF, like a file that was never written
+	if _, err := fmt.Sscanf(string(line[:n]), "%16s %d\n", &m.epoch, &m.entries); err != nil {
+		return &mark{file: file}
+	}
+	return m
+}
+
+// add notes that entries were stored.
+func (m *mark) add(entries int) error {
+	m.entries += int64(entries)
+	_, err := fmt.Fprintf(atStart{m.file}, markFormat, m.epoch, m.entries)
+	return err
+}
+
+// atStart writes at the beginning of a file.
+type atStart struct{ file *os.File }
+
+func (a atStart) Write(p []byte) (int, error) { return a.file.WriteAt(p, 0) }
+
+// meet compares the mark with the database and brings it up to it, drawing a new
+// epoch when the database is not the one the mark was made for, or an older
+// state of it.
+func (m *mark) meet(ctx context.Context, conn *sql.Conn, s *chat.Settings) (renewed bool, err error) {
+	var entries int64
+	if err := conn.QueryRowContext(ctx, `SELECT coalesce(sum(last_seq), 0) FROM rooms`).Scan(&entries); err != nil {
+		return false, fmt.Errorf("counting the entries: %w", err)
+	}
+	if entries < m.entries || entries > 0 && m.epoch != s.Epoch {
+		var fresh [8]byte
+		rand.Read(fresh[:]) // never fails
+		epoch := hex.EncodeToString(fresh[:])
+		if _, err := conn.ExecContext(ctx, `UPDATE settings SET value = $1 WHERE key = 'epoch'`, epoch); err != nil {
+			return false, fmt.Errorf("beginning a new epoch: %w", err)
+		}
+		s.Epoch, renewed = epoch, true
+	}
+	m.epoch, m.entries = s.Epoch, entries
+	if err := m.add(0); err != nil {
+		return renewed, fmt.Errorf("%w: noting the epoch beside it: %w", ErrUnwritable, err)
+	}
+	return renewed, nil
+}
