@@ -16,14 +16,14 @@ type object map[string]json.RawMessage
 // most MaxKeys per object and none twice, no null among the elements of an array.
 func parseObject(data []byte) (object, *Error) {
 	if tooDeep(data) {
-		return nil, fail(CodeTooDeep, "The frame is nested too deeply; send flat objects.")
+		return nil, fail(CodeTooDeep, "This is nested too deeply; send flat objects.")
 	}
 	if !utf8.Valid(data) || !json.Valid(data) {
-		return nil, fail(CodeBadJSON, "The frame is not JSON; send one JSON object per frame.")
+		return nil, fail(CodeBadJSON, "This is not JSON; send one JSON object.")
 	}
 	w := walker{data: bytes.TrimSpace(data)}
 	if w.data[0] != '{' {
-		return nil, fail(CodeBadEnvelope, "The frame is not a JSON object.")
+		return nil, fail(CodeBadEnvelope, "This is not a JSON object.")
 	}
 	o := make(object)
 	if err := w.object(o); err != nil {

@@ -257,6 +257,8 @@ func TestTheStreamKnowsWherePositionsComeFrom(t *testing.T) {
 		{"the last event wins", "?after=0", epoch + "-3", false, ""},
 		{"another epoch", "", "0000-2", true, "123"},
 		{"beyond the last", "?after=99", "", true, "123"},
+		{"with its epoch", "?after=2&epoch=" + epoch, "", false, "3"},
+		{"of another epoch", "?after=2&epoch=0000", "", true, "123"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			server := httptest.NewServer(s)

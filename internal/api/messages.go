@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"io"
 	"mime"
 	"net/http"
@@ -60,14 +61,14 @@ func readRange(q url.Values) (chat.Range, error) {
 		}
 		n, err := strconv.ParseInt(q.Get(name), 10, 64)
 		if err != nil || n < 0 || len(q[name]) > 1 {
-			return within, chat.ErrBadQuery
+			return within, fmt.Errorf("%w: %s is not one whole number of at least 0", chat.ErrBadQuery, name)
 		}
 		*into = n
 	}
 	if q.Has("limit") {
 		n, err := strconv.ParseInt(q.Get("limit"), 10, 64)
 		if err != nil || n < 0 {
-			return within, chat.ErrBadQuery
+			return within, fmt.Errorf("%w: limit is not a whole number of at least 0", chat.ErrBadQuery)
 		}
 		within.Limit = int(min(n, chat.MaxPage))
 	}

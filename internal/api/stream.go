@@ -72,7 +72,11 @@ func (h *handler) position(r *http.Request) (chat.Position, error) {
 	if err != nil || within.Before >= 0 || within.Around >= 0 {
 		return chat.Position{}, chat.ErrBadQuery
 	}
-	return chat.Position{After: within.After, Epoch: h.Service.Epoch()}, nil
+	epoch := r.URL.Query().Get("epoch")
+	if epoch == "" {
+		epoch = h.Service.Epoch() // the reader does not care
+	}
+	return chat.Position{After: within.After, Epoch: epoch}, nil
 }
 
 // events writes one stream.

@@ -56,6 +56,7 @@ func Run(ctx context.Context, c config.Config, out, errw io.Writer) error {
 		servers = append(servers, a.serve(admin, a.adminHandler()))
 	}
 	greet(out, c, main.Addr())
+	log.Info("started", "listen", main.Addr().String(), "version", version(), "data", c.Data)
 	a.ready.Store(true)
 	failed := make(chan error, len(servers))
 	for _, s := range servers {
@@ -193,13 +194,15 @@ func (a *app) stop(servers []*server) error {
 	return a.service.Shutdown(log)
 }
 
-// close gives back what open took.
+// close gives back what open took. Where stop has come before, the log has ended
+// or has been given up.
 func (a *app) close() {
-	ctx, cancel := context.WithTimeout(context.Background(), stopWithin)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	a.endLong()
 	if err := a.service.Shutdown(ctx); err != nil {
 		a.log.Error("stop the log", "err", err)
+		return // a store that still writes cannot be closed; the process ends with it
 	}
 	if err := a.store.Close(); err != nil {
 		a.log.Error("close the store", "err", err)

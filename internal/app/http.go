@@ -89,11 +89,11 @@ func strict(next http.Handler) http.Handler {
 	})
 }
 
-// climbs says that a path has a segment . or .. or a backslash before one, which
-// a mux would answer with a redirect.
+// climbs says that a path leads up by a segment . or .., also one that a system
+// with backslashes would see; a mux would answer with a redirect.
 func climbs(p string) bool {
-	for segment := range strings.SplitSeq(strings.ReplaceAll(p, `\`, "/"), "/") {
-		if segment == "." || segment == ".." {
+	for segment := range strings.SplitSeq(p, "/") {
+		if segment == "." || segment == ".." || strings.HasPrefix(segment, `..\`) {
 			return true
 		}
 	}

@@ -94,19 +94,13 @@ func (s *Sites) Protect(next http.Handler) http.Handler {
 				http.StatusMisdirectedRequest)
 			return
 		}
-		if err := s.cross.Check(r); err != nil && !s.sameSite(r) {
+		if err := s.cross.Check(r); err != nil {
 			http.Error(w, "This request came from another site. If that site is yours, start the server with --origin and its address.",
 				http.StatusForbidden)
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
-}
-
-// sameSite allows what CrossOriginProtection cannot know behind a proxy: the
-// Origin is our own base URL though Host is another name.
-func (s *Sites) sameSite(r *http.Request) bool {
-	return s.base != "" && r.Header.Get("Origin") == s.base
 }
 
 // allowHost allows names that are ours, and addresses, which nobody can rebind.

@@ -21,7 +21,7 @@ var (
 	ErrEmpty    = errors.New("the message is empty: write something that can be seen")
 	ErrTooLong  = fmt.Errorf("the message is too long: send at most %d characters", MaxText)
 	ErrBadNonce = fmt.Errorf("not a nonce: send 1 to %d characters without controls", MaxNonce)
-	ErrBadQuery = errors.New("give at most one of before, after and around")
+	ErrBadQuery = errors.New("not a query for messages: at most one of before, after and around, a whole number each")
 	ErrBadSeq   = errors.New("the room has not reached that position: load it afresh")
 	ErrBadEpoch = errors.New("the position belongs to another state of the server: load the room afresh")
 )

@@ -88,7 +88,7 @@ var settings = []setting{
 	},
 	{
 		name: "admin", arg: "ADDRESS", def: off,
-		help: "host:port of a second listener with /metrics; off is none",
+		help: "host:port of a second listener with /metrics and /debug/pprof; off is none",
 		more: "It has no login: keep it on localhost or in a private network.",
 		set:  one(setAdmin),
 	},

@@ -130,7 +130,7 @@ func (s *Store) explain(path string, err error) error {
 	case nil:
 		return fmt.Errorf("opening the database %s: %w", path, err)
 	case ErrNewer:
-		return fmt.Errorf("%w: run that version again, or give this one another folder: %s: %w", reason, path, err)
+		return fmt.Errorf("%w: run that version again, or give this one another folder: %s", err, path)
 	case ErrDamaged:
 		return fmt.Errorf("%w: restore %s from a backup, or move it away to begin anew: %w", reason, path, err)
 	case ErrForeign:

@@ -197,7 +197,11 @@ func (c *Conn) flush() {
 	for step() {
 		// each step has made progress and is given WriteTimeout anew
 	}
-	_ = c.nc.SetWriteDeadline(time.Time{}) // leaves no timer behind
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.flushing { // else the next flusher has set its own
+		_ = c.nc.SetWriteDeadline(time.Time{}) // leaves no timer behind
+	}
 }
 
 // flushRaw waits until the socket takes something and reports whether there is
