@@ -27,7 +27,10 @@ const PROBE = 60_000; // ms between tries to leave the stream for a socket
 const STEADY = 5_000; // ms a connection lasts before failures are forgotten
 const LONGEST = 30_000; // ms, the most we wait between two tries
 const TRIES = 4; // refusals because the server is busy before an entry is failed
+const SPOKE = 1000; // ms after a message in which its author is not typing, whatever comes late
+const REJOIN = 1000; // ms before a room is joined again when the server names no time
 const TERMINAL = new Set([4401, 4403, 4409]);
+const TOO_BIG = 1009; // close code (RFC 6455, section 7.4.1) for a frame over the server's bound
 
 /** A refusal: `code` is one of the protocol's codes, `retry` is in ms (0: no use trying again). */
 export class TeahouseError extends Error {
@@ -45,10 +48,15 @@ function retryIn(reason) {
   return found ? Number(found[1]) : undefined;
 }
 
+/** The code points of text as the server counts them: NFC, without white space at its end. */
+const codePoints = (text) => [...text.replace(/\r\n?/g, '\n').normalize('NFC').trimEnd()].length;
+
+const bytes = (frame) => new TextEncoder().encode(JSON.stringify(frame)).length;
+
 function randomName() {
   // crypto.randomUUID does not exist on plain http; getRandomValues does.
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  return Array.from(bytes, (b) => b.toString(16).padStart(2, '0')).join('');
+  const random = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(random, (b) => b.toString(16).padStart(2, '0')).join('');
 }
 
 const emit = (target, type, detail) => {
@@ -205,7 +213,7 @@ class StreamLine {
     return null;
   }
 
-  async #join({ ref, room, after, limit }) {
+  async #join({ ref, room, after, epoch, limit }) {
     let page = null;
     if (after === undefined) {
       page = await this.#ask(this.#url(room, 'messages', { limit: limit || 50 }), {}, { ref });
@@ -214,7 +222,8 @@ class StreamLine {
     const messages = page?.messages ?? [];
     const from = page ? (messages[0]?.seq ?? 1) - 1 : after;
     const last = messages.at(-1)?.seq ?? from;
-    const stream = new this.#env.EventSource(this.#url(room, 'stream', { after: last }));
+    // A page just read is of the server's own epoch.
+    const stream = new this.#env.EventSource(this.#url(room, 'stream', { after: last, epoch: page ? undefined : epoch }));
     this.#streams.get(room)?.close();
     this.#streams.set(room, stream);
     let joined = false;
@@ -230,7 +239,10 @@ class StreamLine {
     stream.addEventListener('reset', () => { fresh = true; });
     stream.addEventListener('message', (e) => {
       const message = JSON.parse(e.data);
-      if (fresh) this.#frame({ type: 'joined', room, after: message.seq - 1, last: message.seq, first: message.seq === 1, reset: true });
+      if (fresh) {
+        const [now] = (e.lastEventId ?? '').split('-'); // the id of an event is its epoch and seq
+        this.#frame({ type: 'joined', room, after: message.seq - 1, last: message.seq, first: message.seq === 1, reset: true, epoch: now || undefined });
+      }
       fresh = false;
       this.#frame({ type: 'message', room, ...message });
     });
@@ -283,6 +295,8 @@ export class Room extends EventTarget {
   #filling = false;
   #typed = -Infinity;
   #newest = 0;
+  #sent = 0; // when the post in flight was sent
+  #spoke = new Map(); // id -> when a message of theirs came last
 
   /** Rooms are made by Teahouse.join. */
   constructor(client, env, name, after) {
@@ -296,6 +310,9 @@ export class Room extends EventTarget {
 
   /** Entries not yet confirmed, in the order they were posted. */
   get outbox() { return [...this.#outbox.values()]; }
+
+  /** Since when (ms of the clock) a post has been waiting for the server's answer; 0 when none has. */
+  get unanswered() { return this.#inflight ? this.#sent : 0; }
 
   /** Says text; returns its entry at once. It is sent now or when there is a connection. */
   post(text) {
@@ -372,7 +389,7 @@ export class Room extends EventTarget {
       case 'messages': return this.#accept(f.messages ?? [], false);
       case 'message': return this.#accept([f], false);
       case 'here': return this.#onHere(f);
-      case 'typing': return emit(this, 'typing', { people: (f.people ?? []).filter((p) => p.id !== this.#client.you?.id) });
+      case 'typing': return this.#onTyping(f);
       case 'ack': return this.#onAck(f);
       case 'error': return this.#onError(f);
     }
@@ -382,11 +399,25 @@ export class Room extends EventTarget {
     if (!this.joined || this.#inflight || this.#blocked) return;
     for (const entry of this.#outbox.values()) {
       if (entry.state !== 'pending' || entry.tab !== this.#client.tab) continue;
+      const frame = { type: 'post', room: this.name, nonce: entry.nonce, text: entry.text };
+      const { text, frame: most } = this.#client.limits;
+      if (text && codePoints(entry.text) > text || most && bytes(frame) > most) {
+        // The server would end the connection over such a frame, each time it comes.
+        this.#fail(entry, 'too_long');
+        continue;
+      }
       this.#inflight = entry.nonce;
-      this.#client._send({ type: 'post', room: this.name, nonce: entry.nonce, text: entry.text });
+      this.#sent = this.#env.clock.now();
+      this.#client._send(frame);
       return;
     }
   }
+
+  /** The entry that was sent and not yet answered. */
+  get _inflight() { return this.#outbox.get(this.#inflight); }
+
+  /** The connection has ended over the entry in flight. */
+  _tooLong() { this.#fail(this._inflight, 'too_long'); }
 
   _stored({ key, newValue }) {
     const mine = `${PREFIX}${this.name}/`;
@@ -406,6 +437,7 @@ export class Room extends EventTarget {
 
   #onJoined(f) {
     if (f.room && f.room !== this.name) this.#client._renamed(this, f.room);
+    if (f.epoch) this.#client.epoch = f.epoch;
     if (f.reset || this.position === null || f.after !== this.position) {
       this._forget();
       this.position = f.after;
@@ -434,12 +466,24 @@ export class Room extends EventTarget {
         this.#blocked = true;
         this.#after(f.retry_ms * (1 + this.#env.random() / 4), () => { this.#blocked = false; this._pump(); });
       } else {
-        Object.assign(entry, { state: 'failed', code: f.code, message: f.message });
-        this.#save(entry);
-        emit(this, 'entry', entry);
+        this.#fail(entry, f.code, f.message);
       }
     }
     this._pump();
+  }
+
+  #fail(entry, code, message) {
+    Object.assign(entry, { state: 'failed', code, message });
+    this.#landed(entry.nonce);
+    this.#save(entry);
+    emit(this, 'entry', entry);
+  }
+
+  /** A frame about typing may come after the message that was typed. */
+  #onTyping({ people = [] }) {
+    const now = this.#env.clock.now();
+    for (const [id, at] of this.#spoke) if (now - at >= SPOKE) this.#spoke.delete(id);
+    emit(this, 'typing', { people: people.filter((p) => p.id !== this.#client.you?.id && !this.#spoke.has(p.id)) });
   }
 
   #onHere(f) {
@@ -473,6 +517,7 @@ export class Room extends EventTarget {
     const after = this.position;
     this.position = message.seq;
     this.#held.delete(message.seq);
+    this.#spoke.set(message.author?.id, this.#env.clock.now());
     emit(this, 'message', { message, after });
   }
 
@@ -575,6 +620,7 @@ export class Teahouse extends EventTarget {
   #probe = null;
   #requests = new Map(); // ref -> what waits for the answer
   #joins = new Map(); // ref -> room
+  #again = new Map(); // room -> timer of the next try to join it
   #refs = 0;
   #attempts = 0;
   #unopened = 0;
@@ -654,6 +700,8 @@ export class Teahouse extends EventTarget {
   _send(frame) { this.#line?.send(frame); }
 
   _join(room) {
+    this.#env.clock.clearTimeout(this.#again.get(room));
+    this.#again.delete(room);
     const after = room.position ?? undefined;
     const ref = `j${++this.#refs}`;
     this.#joins.set(ref, room);
@@ -713,7 +761,8 @@ export class Teahouse extends EventTarget {
     if (this.#joins.has(f.ref)) return this.#onJoin(f);
     if (f.ref && this.#answer(f)) return;
     const room = this.#rooms.get(f.room);
-    if (room) room._frame(f);
+    if (room && f.type === 'error' && !f.nonce) this.#joinAgain(room, f);
+    else if (room) room._frame(f);
     else if (f.nonce) this.#rooms.forEach((r) => r._frame(f));
   }
 
@@ -740,11 +789,21 @@ export class Teahouse extends EventTarget {
       room._forget();
       this._join(room);
     } else if (f.retry_ms > 0) {
-      this.#env.clock.setTimeout(() => this._join(room), f.retry_ms);
+      this.#joinAgain(room, f);
     } else {
       this.#hangUp();
       this.#set({ name: 'closed', code: f.code, reason: f.message });
     }
+  }
+
+  /** A room the server could not go on with is joined again, or it would stay silent. */
+  #joinAgain(room, { retry_ms: wait }) {
+    room._down();
+    if (this.#again.has(room)) return;
+    this.#again.set(room, this.#env.clock.setTimeout(() => {
+      this.#again.delete(room);
+      if (!room.joined && this.#rooms.get(room.name) === room) this._join(room);
+    }, wait > 0 ? wait : REJOIN));
   }
 
   #onRenamed(person) {
@@ -810,8 +869,17 @@ export class Teahouse extends EventTarget {
     this.#probe?.close();
     this.#line = this.#probe = null;
     this.#joins.clear();
+    this.#again.forEach((t) => clock.clearTimeout(t));
+    this.#again.clear();
     this.#rooms.forEach((r) => r._down());
     for (const ref of [...this.#requests.keys()]) this.#answer({ type: 'error', ref, code: 'disconnected' });
+  }
+
+  /** Of the posts in flight only the largest can have been over the bound. */
+  #tooLong() {
+    const size = (room) => bytes(room._inflight.text);
+    const [room] = [...this.#rooms.values()].filter((r) => r._inflight).sort((a, b) => size(b) - size(a));
+    room?._tooLong();
   }
 
   #ended(code, reason, opened) {
@@ -821,6 +889,7 @@ export class Teahouse extends EventTarget {
     if (socket && opened === false) this.#unopened++;
     if (this.#opened && this.#env.clock.now() - this.#opened >= STEADY) this.#attempts = 0;
     this.#opened = 0;
+    if (code === TOO_BIG) this.#tooLong();
     this.#hangUp();
     if (TERMINAL.has(code)) return this.#set({ name: 'closed', code, reason });
     if (code === 4410) {
@@ -829,8 +898,9 @@ export class Teahouse extends EventTarget {
     }
     if (socket && this.#unopened >= 2 && this.#env.EventSource && !away) return this.#dial(StreamLine);
     const full = Math.min(LONGEST, 1000 * 2 ** this.#attempts++);
-    let wait = retryIn(reason) ?? this.#env.random() * full;
-    if (code === 1013) wait = Math.max(wait, 1000);
+    const asked = retryIn(reason);
+    let wait = asked ?? this.#env.random() * full;
+    if (code === 1013 && asked === undefined) wait = Math.max(wait, 1000);
     if (away) wait = Math.max(wait, ANSWER); // "online" comes first, when it is told
     this.#retry = this.#env.clock.setTimeout(() => this.#attempt(), wait);
     this.#set({ name: away ? 'offline' : 'waiting', retryAt: this.#env.clock.now() + wait, code, reason });

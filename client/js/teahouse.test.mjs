@@ -200,6 +200,66 @@ test('a refusal fails the entry at once and does not hold up the next', () => {
   assert.deepEqual(w.room.outbox.map((e) => e.text), ['b']);
 });
 
+for (const [what, text, limits] of [
+  ['has too many characters', '茶'.repeat(11), { text: 10 }],
+  ['makes too large a frame', '🍵'.repeat(100), { text: 200, frame: 400 }],
+]) {
+  test(`a post that ${what} fails before it is sent and does not hold up the next`, () => {
+    const w = start();
+    w.client.connect();
+    const socket = welcome(w);
+    w.client.limits = limits;
+    w.room.post(text);
+    w.room.post(`${'茶'.repeat(10)} \r\n`);
+    assert.deepEqual(socket.of('post').map((p) => p.text), [`${'茶'.repeat(10)} \r\n`]);
+    assert.deepEqual([w.room.outbox[0].state, w.room.outbox[0].code], ['failed', 'too_long']);
+  });
+}
+
+test('a connection that ends over a frame too large fails the largest post in flight and sends the others again', async () => {
+  const w = start();
+  const side = w.client.join('side', { after: 0 });
+  w.client.connect();
+  const socket = welcome(w);
+  socket.say({ type: 'joined', ref: socket.of('join')[1].ref, room: 'side', after: 0, last: 0, first: true });
+  w.room.post('x'.repeat(1000));
+  w.room.post('behind');
+  side.post('small');
+  socket.drop(1009);
+  assert.deepEqual(w.room.outbox.map((e) => e.code), ['too_long', undefined]);
+  await w.clock.pass(600);
+  const next = welcome(w);
+  next.say({ type: 'joined', ref: next.of('join')[1].ref, room: 'side', after: 0, last: 0, first: true });
+  assert.deepEqual(next.of('post').map((p) => p.text), ['behind', 'small']);
+});
+
+test('a post without an answer is known since when it was sent', async () => {
+  const w = start();
+  w.client.connect();
+  const socket = welcome(w);
+  assert.equal(w.room.unanswered, 0);
+  w.room.post('a');
+  const at = w.clock.now();
+  await w.clock.pass(3000);
+  assert.equal(w.room.unanswered, at);
+  echo(socket, 1);
+  assert.equal(w.room.unanswered, 0);
+});
+
+test('who has just spoken is not typing, whatever comes late', async () => {
+  const w = start();
+  const typing = [];
+  w.room.addEventListener('typing', (e) => typing.push(e.detail.people.map((p) => p.name).join()));
+  w.client.connect();
+  const socket = welcome(w);
+  const third = { id: '0000000000003', name: 'Third', tag: 'cccc' };
+  socket.say(message(1));
+  socket.say({ type: 'typing', room: 'lobby', people: [other, third] });
+  await w.clock.pass(1100);
+  socket.say({ type: 'typing', room: 'lobby', people: [other] });
+  assert.deepEqual(typing, ['Third', 'Other']);
+});
+
 test("another person's message with my nonce settles nothing", () => {
   const w = start();
   w.client.connect();
@@ -225,11 +285,57 @@ test('waits double from one second to half a minute, each at random, and a stead
   assert.equal(waits.at(-1), 500);
 });
 
-test('the server says when to come back', () => {
+for (const code of [1012, 1013, 4429]) {
+  for (const ms of [321, 43_210]) {
+    test(`the server says with ${code} to come back after ${ms} ms`, async () => {
+      const w = start();
+      w.client.connect();
+      welcome(w).drop(code, `the room cannot be read, retry_ms=${ms}`);
+      assert.equal(w.client.state.retryAt - w.clock.now(), ms);
+      await w.clock.pass(ms - 1);
+      assert.equal(w.sockets.all.length, 1);
+      await w.clock.pass(1);
+      assert.equal(w.sockets.all.length, 2);
+    });
+  }
+}
+
+test('a room joined that the server cannot go on with is joined again when it says so', async () => {
   const w = start();
   w.client.connect();
-  welcome(w).drop(1012, 'retry_ms=3210');
-  assert.equal(w.client.state.retryAt - w.clock.now(), 3210);
+  const socket = welcome(w);
+  socket.say(message(1));
+  socket.say({ type: 'error', room: 'lobby', code: 'unavailable', message: 'the store', retry_ms: 2000 });
+  w.room.post('a');
+  socket.say({ type: 'error', room: 'lobby', code: 'unavailable', message: 'once more', retry_ms: 2000 });
+  await w.clock.pass(1999);
+  assert.equal(socket.of('join').length, 1);
+  assert.equal(socket.of('post').length, 0);
+  await w.clock.pass(1);
+  const [, again, ...more] = socket.of('join');
+  assert.equal(again.after, 1);
+  assert.deepEqual(more, []);
+  socket.say({ type: 'joined', ref: again.ref, room: 'lobby', after: 1, last: 2, first: false });
+  socket.say({ type: 'messages', room: 'lobby', messages: [message(2)] });
+  assert.deepEqual(w.log.filter(Number.isInteger), [1, 2]);
+  assert.equal(socket.of('post').length, 1);
+});
+
+test('a room being joined that is refused without a reference is joined again, and on a new connection only once', async () => {
+  const w = start();
+  w.client.connect();
+  let socket = w.sockets.last;
+  socket.open();
+  socket.say({ type: 'welcome', ref: 'hello', you: me, epoch: 'e1', limits: {} });
+  socket.say({ type: 'error', room: 'lobby', code: 'busy', message: 'full' });
+  await w.clock.pass(1100);
+  assert.equal(socket.of('join').length, 2, 'without a time it is tried after a second');
+  socket.say({ type: 'error', ref: socket.of('join')[1].ref, room: 'lobby', code: 'busy', message: 'full', retry_ms: 5000 });
+  socket.drop();
+  await w.clock.pass(1000);
+  socket = welcome(w);
+  await w.clock.pass(10_000);
+  assert.equal(socket.of('join').length, 1);
 });
 
 for (const code of [4401, 4403, 4409]) {
@@ -334,7 +440,7 @@ test('where no socket gets through, a stream and POST do the same', async () => 
   class EventSource extends EventTarget {
     constructor(url) { super(); this.url = url; streams.push(this); }
     close() { this.closed = true; }
-    say(m) { this.dispatchEvent(Object.assign(new Event('message'), { data: JSON.stringify(m) })); }
+    say(m, epoch = 'e1') { this.dispatchEvent(Object.assign(new Event('message'), { data: JSON.stringify(m), lastEventId: `${epoch}-${m.seq}` })); }
   }
   const posts = [];
   const fetch = async (url, init) => {
@@ -347,7 +453,7 @@ test('where no socket gets through, a stream and POST do the same', async () => 
   await w.clock.pass(600);
   w.sockets.last.drop();
   await settle();
-  assert.equal(streams[0].url, 'http://chat.test/api/rooms/lobby/stream?after=2');
+  assert.equal(streams[0].url, 'http://chat.test/api/rooms/lobby/stream?after=2&epoch=e1');
   streams[0].onopen();
   assert.deepEqual([w.client.state.name, w.client.state.transport], ['open', 'stream']);
   const { nonce } = w.room.post('a');
@@ -356,10 +462,15 @@ test('where no socket gets through, a stream and POST do the same', async () => 
   streams[0].say(message(3, { author: me, nonce }));
   streams[0].say(message(4));
   assert.deepEqual(w.log, ['a pending', 'a sent', 3, 4]);
+  // A foreign epoch starts the room over, and is the one that positions have from then on.
+  streams[0].dispatchEvent(new Event('reset'));
+  streams[0].say(message(2), 'e2');
+  assert.deepEqual(w.log.slice(-2), ['reset', 2]);
+  assert.equal(w.client.epoch, 'e2');
   // From time to time it looks whether a socket gets through by now.
   await w.clock.pass(60_100);
   w.sockets.last.open();
   assert.equal(streams[0].closed, true);
   assert.equal(w.client.state.transport, 'websocket');
-  assert.equal(w.sockets.last.of('join')[0].after, 4);
+  assert.deepEqual([w.sockets.last.of('join')[0].after, w.sockets.last.of('join')[0].epoch], [2, 'e2']);
 });
