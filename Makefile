@@ -12,7 +12,7 @@ PKG ?= ./...
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: run
 run: ## run the server on http://localhost:8080/ (ARGS="--listen :8080" adds flags)
@@ -50,6 +50,7 @@ lint: bin/staticcheck ## gofmt, go vet, staticcheck
 	go vet ./...
 	bin/staticcheck ./...
 	@if [ -f e2e/go.mod ]; then echo 'cd e2e && go vet ./... && ../bin/staticcheck ./...' && cd e2e && go vet ./... && ../bin/staticcheck ./...; fi
+	cd bench && go vet ./... && ../bin/staticcheck ./...
 	cd tools && go mod verify
 
 # The linter is pinned in a module of its own, so that it never touches ours.
@@ -67,6 +68,15 @@ fuzz: ## run every fuzz target for FUZZTIME (10s)
 .PHONY: bench
 bench: ## run the benchmarks for BENCHTIME (1s) each
 	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) $(PKG)
+
+# What bench-peers passes on, such as PEERS='-rounds 1 -for 2s -scenarios 1x1000'; then
+# the report goes to standard output, for docs/benchmarks.md is of a whole run.
+PEERS ?=
+
+.PHONY: bench-peers
+bench-peers: ## measure Teahouse and its peers side by side (25 min, two quiet processors); writes docs/benchmarks.md
+	@bench/setup
+	cd bench && go run ./cmd/peers $(if $(PEERS),$(PEERS),-out ../docs/benchmarks.md)
 
 .PHONY: cover
 cover: ## write cover.out and print the part of all statements that tests reach

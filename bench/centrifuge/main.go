@@ -67,7 +67,7 @@ func serve(listen string, t tuning) error {
 		return err
 	}
 	handler := centrifuge.NewWebsocketHandler(node, centrifuge.WebsocketConfig{
-		ReadBufferSize: 1024, UseWriteBufferPool: true, ProcessCommandsOffReadLoop: t.offLoop, WriteTimeout: 10 * time.Second,
+		ReadBufferSize: 1024, UseWriteBufferPool: true, ProcessCommandsOffReadLoop: t.offLoop, WriteTimeout: time.Minute,
 	})
 	mux := http.NewServeMux()
 	mux.Handle("GET /connection/websocket", handler)

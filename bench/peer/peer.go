@@ -18,7 +18,7 @@ type Peer struct {
 	Title    string // in reports
 	About    string // what it is and how it is tuned, in sentences
 	Protocol load.Protocol
-	Slow     int // at most this many posts in flight per poster, so that a run ends; 0 is no bound
+	Slow     int // posts in flight per poster at the most, in rooms of up to 1,000, so that a run ends; 0 is no bound
 
 	needs   []need
 	version func(context.Context, *Workshop) string
@@ -101,9 +101,13 @@ func (p Peer) Build(ctx context.Context, w *Workshop) error {
 // Version is what the peer is built from, for the report.
 func (p Peer) Version(ctx context.Context, w *Workshop) string { return p.version(ctx, w) }
 
-// goBuild builds a Go program: dir is relative to the module.
+// goBuild builds a Go program, once in a workshop, so that peers that share it
+// are the same bytes. dir is relative to the module.
 func goBuild(dir, pkg, name string) func(context.Context, *Workshop) error {
 	return func(ctx context.Context, w *Workshop) error {
+		if _, err := os.Stat(w.program(name)); err == nil {
+			return nil
+		}
 		_, err := w.run(ctx, dir, "go", "build", "-trimpath", "-o", w.program(name), pkg)
 		return err
 	}

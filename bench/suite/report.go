@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -69,8 +70,15 @@ func (o *Outcome) scenario(b *strings.Builder, s Scenario) {
 	fmt.Fprintf(b, " good rounds |\n%s--:|\n", rule)
 	base := o.Samples(s, s.Entries[0])
 	var notes []string
+	all, disturbed := 0, 0
 	for _, e := range s.Entries {
 		samples := o.Samples(s, e)
+		for _, sample := range samples {
+			all++
+			if slices.ContainsFunc(sample.Result.Notes, func(n string) bool { return strings.HasPrefix(n, disturbance) }) {
+				disturbed++
+			}
+		}
 		fmt.Fprintf(b, "| %s |", title(e))
 		for _, f := range s.Figures {
 			fmt.Fprintf(b, " %s |", f.over(samples).text(f.Digits))
@@ -82,6 +90,9 @@ func (o *Outcome) scenario(b *strings.Builder, s Scenario) {
 		fmt.Fprintf(b, " %d of %d |\n", good, len(samples))
 		notes = append(notes, said...)
 	}
+	if disturbed > 0 {
+		notes = append(notes, fmt.Sprintf("Other programs disturbed the machine during %d of %d samples.", disturbed, all))
+	}
 	if len(notes) > 0 {
 		b.WriteString("\n")
 	}
@@ -89,6 +100,10 @@ func (o *Outcome) scenario(b *strings.Builder, s Scenario) {
 		fmt.Fprintf(b, "* %s\n", n)
 	}
 }
+
+// disturbance begins the generator's note about other programs, whose share is
+// another number every time.
+const disturbance = "other programs"
 
 // account counts the good samples and says what there is to know of the others.
 func account(name string, samples []Sample) (good int, notes []string) {
@@ -110,11 +125,9 @@ func account(name string, samples []Sample) (good int, notes []string) {
 			say("the generator was busy, so the server could have delivered more per second")
 		}
 		for _, n := range s.Result.Notes {
-			// The share of other programs is a different number every time.
-			if strings.HasPrefix(n, "other programs") {
-				n = "other programs disturbed the machine"
+			if !strings.HasPrefix(n, disturbance) {
+				say(n)
 			}
-			say(n)
 		}
 	}
 	for _, text := range order {

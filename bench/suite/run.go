@@ -212,7 +212,7 @@ func (o *Outcome) plan(s Scenario, e Entry, p peer.Peer, server *peer.Server) lo
 		plan.For = o.Options.For
 	}
 	if p.Slow > 0 {
-		plan.Window = min(plan.Window, p.Slow)
+		plan.Window = min(plan.Window, max(p.Slow*1000/max(plan.Members, 1000), 1))
 	}
 	if rate := o.Rates[s.Name]; rate > 0 {
 		plan.Rate = rate

@@ -160,9 +160,9 @@ func atRate() []Scenario {
 			Entries: pair, RateOf: smallRooms, About: about, Goal: goal,
 		},
 		{
-			Name: "stuck", Title: "One room of 1,000, 1 % of the readers stuck, 4,000-byte texts", Plan: plan(load.Rate, 1, 1000),
+			Name: "stuck", Title: "One room of 1,000, 1 % of the readers stuck, 8,000-byte texts", Plan: plan(load.Rate, 1, 1000),
 			Entries: []Entry{{Peer: peer.Teahouse, Also: ", all read"}, {Peer: peer.Teahouse, Also: ", 10 never read", Stuck: 10}},
-			About:   "120 posts a second for 8 seconds, which is more than the kernel and the server keep for a member that does not read. Latency is that of the other 990.",
+			About:   "50 posts a second for 10 seconds, which is more than the kernel and the server keep for a member that does not read. Latency is that of the other 990.",
 			Goal:    "p99 of the others changes by at most 10 %, memory stays bounded.",
 		},
 	}
@@ -176,7 +176,7 @@ func atRate() []Scenario {
 		case "rate-100x10":
 			s.Plan.Rate = 1500
 		case "stuck":
-			s.Plan.Rate, s.Plan.Size, s.Plan.For = 120, 4000, 8*time.Second
+			s.Plan.Rate, s.Plan.Size, s.Plan.For = 50, load.MaxSize, 10*time.Second
 			s.Figures = []Figure{p50, p99, memory}
 		}
 	}
