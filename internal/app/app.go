@@ -12,6 +12,7 @@ import (
 	"os"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -58,6 +59,7 @@ func Run(ctx context.Context, c config.Config, out, errw io.Writer) error {
 	greet(out, c, main.Addr())
 	log.Info("started", "listen", main.Addr().String(), "version", version(), "data", c.Data)
 	a.ready.Store(true)
+	a.background.Go(func() { giveBack(a.streams) })
 	failed := make(chan error, len(servers))
 	for _, s := range servers {
 		go func() { failed <- s.wait() }()
@@ -73,21 +75,22 @@ func Run(ctx context.Context, c config.Config, out, errw io.Writer) error {
 
 // app is everything that lives as long as the server.
 type app struct {
-	config   config.Config
-	log      *slog.Logger
-	store    chat.Store
-	service  *chat.Service
-	layer    *channels.Layer
-	limiter  *limit.Limiter
-	guests   *auth.Guests
-	sites    *auth.Sites
-	live     *live.Server
-	pages    *pages.Pages
-	metrics  *metrics.Metrics
-	ready    atomic.Bool
-	streams  context.Context // of server-sent events and other long answers
-	endLong  context.CancelFunc
-	observed observed
+	config     config.Config
+	log        *slog.Logger
+	store      chat.Store
+	service    *chat.Service
+	layer      *channels.Layer
+	limiter    *limit.Limiter
+	guests     *auth.Guests
+	sites      *auth.Sites
+	live       *live.Server
+	pages      *pages.Pages
+	metrics    *metrics.Metrics
+	ready      atomic.Bool
+	streams    context.Context // of server-sent events and other long answers
+	endLong    context.CancelFunc
+	background sync.WaitGroup // ends with the streams
+	observed   observed
 }
 
 // open builds the parts from the store upwards.
@@ -200,6 +203,7 @@ func (a *app) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	a.endLong()
+	a.background.Wait()
 	if err := a.service.Shutdown(ctx); err != nil {
 		a.log.Error("stop the log", "err", err)
 		return // a store that still writes cannot be closed; the process ends with it

@@ -56,9 +56,9 @@ type Conn struct {
 	// owned by the reader
 	ctlSecond uint32 // the second in which
 	ctlCount  uint32 // this many control frames came
-	talked    uint32 // tick of the last message
-	before    uint32 // and of the one before
 	deep      bool   // this goroutine has called the handler: its stack may have grown
+	waiting   bool   // and has a limited time to wait for more
+	talked    bool   // in which something has come
 
 	// guarded by the wheel's mutex
 	slot, place int32

@@ -3,6 +3,7 @@ package websocket
 import (
 	"errors"
 	"io"
+	"os"
 	"syscall"
 	"time"
 )
@@ -35,7 +36,7 @@ func (c *Conn) run() {
 		c.finish()
 		return
 	}
-	c.deep = false
+	c.deep, c.talked = false, false
 	go c.run()
 }
 
@@ -50,8 +51,15 @@ func (c *Conn) read() (over bool) {
 		}
 	}
 	from := c.source()
-	for !c.stale() {
+	for {
+		c.limitWait()
 		b, err := from.next()
+		if c.waiting && errors.Is(err, os.ErrDeadlineExceeded) && c.state.Load() != stateDead {
+			if c.waited() {
+				return false
+			}
+			continue
+		}
 		if err != nil || c.state.Load() == stateDead {
 			from.release()
 			return true
@@ -63,16 +71,29 @@ func (c *Conn) read() (over bool) {
 			return true
 		}
 	}
-	return false
 }
 
-// stale says that the goroutine should not wait for more with its stack, which
-// the handler may have made grow and which would stay so: thousands of people
-// who said something once would hold several kilobytes each. While messages
-// come within a second or two it is kept; after that the next one, or the next
-// pong, ends it.
-func (c *Conn) stale() bool {
-	return c.deep && c.o.wheel.now.Load()-c.before > 1
+// quiet is how long a goroutine that has called the handler waits for more. The
+// handler may have made its stack grow, and it would stay so: thousands of
+// people who said something once would hold several kilobytes each. After quiet
+// a fresh goroutine waits in its place.
+const quiet = time.Second
+
+// limitWait makes sure that a goroutine with a grown stack does not wait long.
+func (c *Conn) limitWait() {
+	if c.deep && !c.waiting && c.fd >= 0 {
+		c.waiting = true
+		_ = c.nc.SetReadDeadline(time.Now().Add(quiet))
+	}
+}
+
+// waited is called when that time is over, and says whether nothing came in it.
+func (c *Conn) waited() bool {
+	c.waiting = false
+	_ = c.nc.SetReadDeadline(time.Time{})
+	silent := c.deep && !c.talked
+	c.talked = false
+	return silent
 }
 
 // take feeds what has come to the parser and reports whether reading is over.
@@ -120,9 +141,8 @@ func (c *Conn) message(op Opcode, p []byte) {
 	c.seen.Store(seenReading)
 	c.deep = true
 	c.h.Message(op, p)
-	now := c.o.wheel.now.Load()
-	c.before, c.talked = c.talked, now
-	c.seen.Store(now)
+	c.talked = true
+	c.seen.Store(c.o.wheel.now.Load())
 }
 
 // control implements sink.

@@ -1,0 +1,64 @@
+package app
+
+import (
+	"context"
+	"runtime/debug"
+	"runtime/metrics"
+	"time"
+)
+
+// giveBack returns memory to the system when the server has become quiet after
+// a storm of connections or messages, until ctx ends. The runtime keeps what
+// the next storm would need, for minutes and in part for ever; with thousands
+// of idle people that is as much as they need themselves.
+func giveBack(ctx context.Context) {
+	ticker := time.NewTicker(memoryEvery)
+	defer ticker.Stop()
+	before := readMemory()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		now := readMemory()
+		if now.wasted(before) {
+			debug.FreeOSMemory()
+		}
+		before = now
+	}
+}
+
+const (
+	memoryEvery = 5 * time.Second
+	memoryWaste = 8 << 20 // not worth returning below
+)
+
+// memory is the heap at one moment, in bytes.
+type memory struct {
+	used      uint64 // by objects, live or not yet collected
+	free      uint64 // kept for objects to come
+	allocated uint64 // in all, since the start
+	live      uint64 // after the last collection
+}
+
+// wasted says that there is much to return, and nobody about to need it: little
+// was allocated since the look before.
+func (m memory) wasted(before memory) bool {
+	garbage := m.used - min(m.used, m.live)
+	return m.free+garbage > max(memoryWaste, m.live/4) && m.allocated-before.allocated < 1<<20
+}
+
+func readMemory() memory {
+	samples := []metrics.Sample{
+		{Name: "/memory/classes/heap/objects:bytes"},
+		{Name: "/memory/classes/heap/free:bytes"},
+		{Name: "/gc/heap/allocs:bytes"},
+		{Name: "/gc/heap/live:bytes"},
+	}
+	metrics.Read(samples)
+	return memory{
+		used: samples[0].Value.Uint64(), free: samples[1].Value.Uint64(),
+		allocated: samples[2].Value.Uint64(), live: samples[3].Value.Uint64(),
+	}
+}
