@@ -168,7 +168,7 @@ func statusAndAlert(t *testing.T, s *server.Server) {
 		t.Error("the connection is not told as a status")
 	}
 	say(a, "/name admin")
-	a.Until(`document.querySelector('#alert[role=alert]').textContent !== ''`)
+	a.Until(`document.querySelector('#name-problem[role=alert]').checkVisibility() && document.activeElement.value === 'admin'`)
 }
 
 func TestIWithMoreContrast(t *testing.T) {

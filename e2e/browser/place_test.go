@@ -15,7 +15,7 @@ import (
 // latin are words that stay as they are in Chinese: names, keys and units.
 var latin = map[string]bool{
 	"Teahouse": true, "Enter": true, "Shift": true, "Ctrl": true, "Esc": true, "WebSocket": true, "English": true,
-	"lobby": true, "help": true, "name": true, "NAME": true, "UTC": true, "http": true, "https": true, "JavaScript": true,
+	"lobby": true, "help": true, "name": true, "listen": true, "UTC": true, "http": true, "https": true, "JavaScript": true,
 }
 
 // words are the sentences of a page that its visitor can meet: texts, and what
@@ -267,7 +267,7 @@ func guestsRename(t *testing.T, s *server.Server) {
 func invitations(t *testing.T, s *server.Server) {
 	a := enter(t, s.URL, "茶 room", chrome.Look{})
 	a.Click("#invite-button")
-	a.Until(`document.querySelector('#invite').open && document.querySelector('#invite img').naturalWidth > 0`)
+	a.Until(`document.querySelector('#invite').open && document.querySelector('#invite .local').checkVisibility() && !document.querySelector('#invite img')`)
 	a.Click("#invite-copy")
 	a.Until(`document.querySelector('#invite-copy').textContent === 'Copied'`)
 	a.Press(kb.Escape)
@@ -282,4 +282,9 @@ func invitations(t *testing.T, s *server.Server) {
 		t.Errorf("the link %s leads to %q", copied, got)
 	}
 	harmless(t, a, "invitation")
+	far := visit(t, chrome.Look{})
+	far.Open(roomURL(server.Start(t, "--base-url", "https://tea.example").URL, "茶 room"))
+	connected(far)
+	far.Click("#invite-button")
+	far.Until(`document.querySelector('#invite img').naturalWidth > 0 && document.querySelector('#invite-url').value.startsWith('https://tea.example/chat/')`)
 }

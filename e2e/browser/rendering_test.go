@@ -129,7 +129,7 @@ func contrasts(t *testing.T, s *server.Server) {
 			const rgb = `+rgb+`;
 			const node = document.querySelector('.message.head'), out = {};
 			const style = (selector) => getComputedStyle(node.querySelector(selector));
-			for (let hue = 0; hue < 12; hue++) {
+			for (let hue = 0; hue < 24; hue++) {
 				node.querySelector('.name').className = 'name h' + hue;
 				node.querySelector('.seal').className = 'seal h' + hue;
 				const paper = getComputedStyle(document.documentElement).backgroundColor;

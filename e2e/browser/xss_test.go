@@ -106,7 +106,7 @@ func personsAreText(t *testing.T, s *server.Server) {
 	b := enter(t, s.URL, "xss names", chrome.Look{})
 	for _, name := range []string{`<img src=x onerror=__ran(1)>`, `"onload="__ran(1)`, `<svg/onload=__ran(1)>`} {
 		say(b, "/name "+name)
-		b.Until(`document.querySelector('#me b').textContent === %s || document.querySelector('#alert').textContent !== ''`, name)
+		b.Until(`document.querySelector('#me b').textContent === %s || document.querySelector('#name-problem').textContent !== ''`, name)
 		b.Reload() // so that it may say at once that it types
 		connected(b)
 		b.Do(box + `.focus()`)

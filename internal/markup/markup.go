@@ -18,7 +18,7 @@ import (
 const MaxURL = 2048
 
 // Hues is the number of colours that people are shown in.
-const Hues = 12
+const Hues = 24
 
 // Segment is a run of a message's text. The Texts of all segments, put
 // together, are the message.

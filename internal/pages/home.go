@@ -39,16 +39,16 @@ func (p *Pages) home(w http.ResponseWriter, r *http.Request) {
 	p.frontDoor(w, r, http.StatusOK, &homeView{})
 }
 
-// choose brings GET /chat/?room=NAME to the room's page.
+// choose brings GET /chat/?room=NAME to the room's page, and without a name to
+// the room that the empty field suggests.
 func (p *Pages) choose(w http.ResponseWriter, r *http.Request) {
+	s := p.view(r)
 	name := r.URL.Query().Get("room")
 	if strings.TrimSpace(name) == "" {
-		http.Redirect(w, r, "/", http.StatusSeeOther)
-		return
+		name = s.T("home.placeholder")
 	}
 	slug, err := chat.RoomSlug(name)
 	if err != nil {
-		s := p.view(r)
 		p.frontDoor(w, r, http.StatusBadRequest, &homeView{Draft: name, Problem: s.T("error.bad.room.hint")})
 		return
 	}

@@ -116,6 +116,34 @@ func TestTheQRCodeIsAPictureOfTheLink(t *testing.T) {
 	h.want(h.get("/chat/"+longest+"/qr.svg"), http.StatusOK)
 }
 
+func TestAnInvitationIsAPageWithTheLinkAndItsPicture(t *testing.T) {
+	h := newHouse(t, func(o *pages.Options) { o.BaseURL = "https://tea.example" })
+	h.want(h.get("/chat/lobby/"), http.StatusOK, `href="/chat/lobby/invite"`)
+	a := h.get("/chat/lobby/invite")
+	h.want(a, http.StatusOK, "Invite to lobby", `value="https://tea.example/chat/lobby/"`, `src="/chat/lobby/qr.svg"`, `href="/chat/lobby/">Back to lobby`)
+	h.want(h.get("/chat/lobby/invite", "Accept-Language", "zh"), http.StatusOK, "邀请到 lobby", "回到 lobby")
+	if a := h.get("/chat/%20lobby/invite"); a.Header.Get("Location") != "/chat/lobby/invite" {
+		t.Errorf("another spelling leads to %q", a.Header.Get("Location"))
+	}
+}
+
+func TestALinkThatOnlyThisComputerCanOpenSaysSo(t *testing.T) {
+	for base, local := range map[string]bool{
+		"http://localhost:8080": true, "http://LOCALHOST.": true, "http://tea.localhost": true, "http://127.0.0.1:8080": true, "http://127.9.9.9": true,
+		"http://[::1]:8080": true, "http://[::ffff:127.0.0.1]": true,
+		"http://192.168.1.7:8080": false, "https://tea.example": false, "https://localhost.example": false, "http://[2001:db8::1]": false,
+	} {
+		h := newHouse(t, func(o *pages.Options) { o.BaseURL = base })
+		for _, path := range []string{"/chat/lobby/", "/chat/lobby/invite"} {
+			body := h.get(path).body
+			told := strings.Contains(body, "works on this computer only") && strings.Contains(body, "--listen :8080")
+			if drawn := strings.Contains(body, "qr.svg"); told != local || drawn == local {
+				t.Errorf("%s at %s: told %v, picture %v", path, base, told, drawn)
+			}
+		}
+	}
+}
+
 func TestFilesAtFixedPlaces(t *testing.T) {
 	h := newHouse(t, nil)
 	for path, kind := range map[string]string{

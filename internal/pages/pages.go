@@ -112,6 +112,7 @@ func (p *Pages) routes() {
 	p.mux.HandleFunc("POST /chat/{room}/{$}", p.post)
 	p.mux.HandleFunc("GET /chat/{room}/{seq}", p.permalink)
 	p.mux.HandleFunc("GET /chat/{room}/qr.svg", p.qr)
+	p.mux.HandleFunc("GET /chat/{room}/invite", p.invite)
 	p.mux.HandleFunc("POST /preferences", p.preferences)
 	p.mux.Handle("GET /static/", p.assets)
 	p.mux.HandleFunc("GET /favicon.svg", p.file("favicon.svg"))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"html"
 	"io"
 	"log/slog"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -103,13 +105,16 @@ func (h *house) get(path string, header ...string) answer {
 	return h.do(r)
 }
 
-func (h *house) post(path string, form url.Values) answer {
+func (h *house) post(path string, form url.Values, header ...string) answer {
 	h.Helper()
 	r, err := http.NewRequestWithContext(h.Context(), http.MethodPost, h.url+path, strings.NewReader(form.Encode()))
 	if err != nil {
 		h.Fatal(err)
 	}
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	for i := 0; i < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
 	return h.do(r)
 }
 
@@ -173,10 +178,10 @@ func TestARefusedFormKeepsItsTextAndSaysWhy(t *testing.T) {
 	h := newHouse(t, nil)
 	long := strings.Repeat("茶", 8001)
 	h.want(h.post("/chat/lobby/", url.Values{"text": {long}, "nonce": {"n"}}), http.StatusUnprocessableEntity, long, "This message is too long", `value="n"`)
-	h.want(h.post("/chat/lobby/", url.Values{"text": {" \u200b "}, "nonce": {"n"}}), http.StatusUnprocessableEntity, "nothing to see")
+	h.want(h.post("/chat/lobby/", url.Values{"text": {" \u200b "}, "nonce": {"n"}}), http.StatusUnprocessableEntity, "This message is empty")
 	h.post("/chat/lobby/", url.Values{"text": {"one"}, "nonce": {"n"}})
 	a := h.post("/chat/lobby/", url.Values{"text": {"two"}, "nonce": {"n"}})
-	h.want(a, http.StatusUnprocessableEntity, "two")
+	h.want(a, http.StatusConflict, "two")
 	if strings.Contains(a.body, `name="nonce" value="n"`) {
 		t.Error("the nonce that stands for another text is offered again")
 	}
@@ -199,7 +204,54 @@ func TestANameIsChangedByAForm(t *testing.T) {
 		t.Errorf("status %d", a.StatusCode)
 	}
 	h.want(h.get("/chat/lobby/"), http.StatusOK, `data-name="Jade Rabbit"`)
-	h.want(h.post("/chat/lobby/", url.Values{"name": {"admin"}}), http.StatusUnprocessableEntity, "This name cannot be used")
+	for name, why := range map[string]string{
+		" ": "at least one visible character", strings.Repeat("茶", 33): "at most 32 characters", "a\u1160b": "invisible characters",
+		"admin": "for the house itself", "Аnna": "taken for another one", `"><b>` + strings.Repeat("x", 40): "at most 32 characters",
+	} {
+		a := h.post("/chat/lobby/", url.Values{"name": {name}})
+		h.want(a, http.StatusUnprocessableEntity, `<details id="me" open>`, `id="name-problem" role="alert" class="problem">`, why, `name="name" value="`+html.EscapeString(name)+`"`)
+		if strings.Contains(a.body, `<div id="alert" role="alert"><p>`) {
+			t.Errorf("%q: told at the top too", name)
+		}
+	}
+	h.want(h.post("/chat/lobby/", url.Values{"name": {"admin"}}, "Accept-Language", "zh"), http.StatusUnprocessableEntity, "容易和别人或茶馆本身混淆")
+}
+
+func TestARefusalHasTheStatusOfItsKind(t *testing.T) {
+	for err, want := range map[error]int{
+		&chat.RateError{Limit: chat.LimitMessages, Wait: 3 * time.Second}: http.StatusTooManyRequests,
+		chat.ErrUnavailable:   http.StatusServiceUnavailable,
+		chat.ErrBusy:          http.StatusServiceUnavailable,
+		chat.ErrNonceConflict: http.StatusConflict,
+		chat.ErrTooLong:       http.StatusUnprocessableEntity,
+	} {
+		h := newHouse(t, func(o *pages.Options) { o.Chat = refusing{o.Chat, err} })
+		a := h.post("/chat/lobby/", url.Values{"text": {"my words"}, "nonce": {"n"}})
+		h.want(a, want, "my words", `<div id="alert" role="alert"><p>`)
+		if soon := chat.RetryAfter(err) > 0; soon != (a.Header.Get("Retry-After") != "") {
+			t.Errorf("%v: Retry-After is %q", err, a.Header.Get("Retry-After"))
+		}
+	}
+}
+
+// refusing is a Chat that takes no message.
+type refusing struct {
+	pages.Chat
+	err error
+}
+
+func (c refusing) Post(context.Context, chat.Post) (chat.Message, bool, error) {
+	return chat.Message{}, false, c.err
+}
+
+func TestTagsTellApartTwoPeopleOfOneName(t *testing.T) {
+	h := newHouse(t, nil)
+	h.say("lobby", "alone")
+	h.want(h.get("/chat/lobby/"), http.StatusOK, `class="message head"`)
+	h.say("lobby", "another Somebody")
+	if n := strings.Count(h.get("/chat/lobby/").body, `class="message head twin"`); n != 2 {
+		t.Errorf("%d messages are by one of two people of a name, want 2", n)
+	}
 }
 
 func TestTextIsOnlyText(t *testing.T) {
@@ -264,7 +316,7 @@ func TestTheFrontDoor(t *testing.T) {
 	h.want(h.get("/"), http.StatusOK, "No one has spoken yet", "Teahouse is a place to talk")
 	h.say("茶 室", "hi")
 	h.want(h.get("/"), http.StatusOK, `href="/chat/%E8%8C%B6%20%E5%AE%A4/"`, "just now")
-	for name, to := range map[string]string{"  lobby ": "/chat/lobby/", "a+b &c": "/chat/a+b%20&c/", "": "/"} {
+	for name, to := range map[string]string{"  lobby ": "/chat/lobby/", "a+b &c": "/chat/a+b%20&c/", "": "/chat/lobby/", " ": "/chat/lobby/"} {
 		a := h.get("/chat/?room=" + url.QueryEscape(name))
 		if a.StatusCode != http.StatusSeeOther || a.Header.Get("Location") != to {
 			t.Errorf("room %q: %d to %q, want %q", name, a.StatusCode, a.Header.Get("Location"), to)

@@ -1,11 +1,17 @@
 package pages
 
 import (
+	"cmp"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
 
 	"github.com/teahouse-chat/teahouse/internal/chat"
 	"github.com/teahouse-chat/teahouse/internal/markup"
@@ -23,22 +29,26 @@ const (
 // roomView is the page of a room.
 type roomView struct {
 	view
-	Room     string // canonical name
-	Path     string
-	Me       wire.Person
-	MyHue    int
-	MySeal   string
-	Epoch    string
-	LastSeq  int64 // the room's newest seq when the page was read
-	End      int64 // everything up to here is on the page, or LastSeq
-	First    bool  // nothing is older than the page
-	Target   int64 // seq that the address names; 0 for none
-	Older    string
-	Newer    string
-	Messages []messageView
-	Nonce    string // of the form, so that sending it twice says it once
-	Draft    string // text that was refused
-	Problem  string // why it was refused
+	invitation
+	Room        string // canonical name
+	Path        string
+	Me          wire.Person
+	MyHue       int
+	MySeal      string
+	Epoch       string
+	LastSeq     int64 // the room's newest seq when the page was read
+	End         int64 // everything up to here is on the page, or LastSeq
+	First       bool  // nothing is older than the page
+	Target      int64 // seq that the address names; 0 for none
+	Older       string
+	Newer       string
+	Messages    []messageView
+	Nonce       string // of the form, so that sending it twice says it once
+	Draft       string // text that was refused
+	Problem     string // why it was refused
+	NameDraft   string // name that was refused
+	NameProblem string // why it was refused
+	status      int    // of the answer; 0 is 200
 }
 
 // slug reads the room of a request. Other spellings than the canonical one are
@@ -124,14 +134,9 @@ func (p *Pages) show(w http.ResponseWriter, r *http.Request, v *roomView, which 
 	v.Modules = append(p.assets.Imports("room.js"), "strings."+v.Lang()+".js")
 	v.Title = v.Room + " – " + v.T("app.name")
 	v.Description = v.T("app.tagline")
-	if o := p.origin(r); o != "" {
-		v.Canonical = o + v.Path
-	}
-	status := http.StatusOK
-	if v.Problem != "" {
-		status = http.StatusUnprocessableEntity
-	}
-	p.render(w, r, status, "room", v)
+	v.invitation = p.invitation(r, v.Room)
+	v.Canonical = v.Link
+	p.render(w, r, cmp.Or(v.status, http.StatusOK), "room", v)
 }
 
 // fill takes over what was read from the log.
@@ -176,10 +181,10 @@ func (p *Pages) post(w http.ResponseWriter, r *http.Request) {
 		p.failed(w, r, "knowing the guest", err)
 		return
 	}
-	text, nonce := r.PostForm.Get("text"), r.PostForm.Get("nonce")
+	text, nonce, name := r.PostForm.Get("text"), r.PostForm.Get("nonce"), r.PostForm.Get("name")
 	if r.PostForm.Has("name") {
 		_, err = p.chat.Rename(r.Context(), chat.Naming{
-			User: login.User, Login: &login, Name: r.PostForm.Get("name"), Address: p.address(r),
+			User: login.User, Login: &login, Name: name, Address: p.address(r),
 		})
 	} else {
 		_, _, err = p.chat.Post(r.Context(), chat.Post{
@@ -187,26 +192,65 @@ func (p *Pages) post(w http.ResponseWriter, r *http.Request) {
 		})
 	}
 	if err != nil {
-		p.refused(w, r, &roomView{Room: slug, Draft: text, Nonce: nonce}, err)
+		p.refused(w, r, &roomView{Room: slug, Draft: text, Nonce: nonce, NameDraft: name}, err)
 		return
 	}
 	http.Redirect(w, r, roomPath(slug)+"#end", http.StatusSeeOther)
 }
 
-// refused shows the room with the text that was not taken and the reason.
+// refused shows the room with the text or name that was not taken and the reason.
 func (p *Pages) refused(w http.ResponseWriter, r *http.Request, v *roomView, err error) {
 	if r.Context().Err() != nil {
 		return
 	}
 	code, sentence := chat.Code(err)
 	s := p.view(r)
-	v.Problem = s.T("error.code." + code)
-	if v.Problem == "error.code."+code {
-		v.Problem = sentence
+	told := s.T("error.code." + code)
+	switch {
+	case code == "bad_name":
+		told = s.T("name.bad." + nameFault(v.NameDraft))
+	case told == "error.code."+code:
+		told = sentence
+	}
+	if r.PostForm.Has("name") {
+		v.NameProblem = told
+	} else {
+		v.Problem = told
 	}
 	if code == "nonce_conflict" || code == "bad_nonce" {
 		v.Nonce = "" // a new one: with this nonce it can never be said
 	}
+	v.status = refusalStatus(code)
 	retryAfter(w, err)
 	p.show(w, r, v, chat.Newest(pageSize))
+}
+
+// refusalStatus is the HTTP status for a refusal of the rules.
+func refusalStatus(code string) int {
+	switch code {
+	case "rate_limited":
+		return http.StatusTooManyRequests
+	case "unavailable", "busy":
+		return http.StatusServiceUnavailable
+	case "nonce_conflict":
+		return http.StatusConflict
+	}
+	return http.StatusUnprocessableEntity
+}
+
+// nameFault is the end of the key of the sentence about a name that was refused.
+// The page's scripts choose in the same way.
+func nameFault(name string) string {
+	hidden := func(r rune) bool {
+		return r != '\u200c' && r != '\u200d' && unicode.In(r, unicode.C, unicode.Other_Default_Ignorable_Code_Point)
+	}
+	switch name = strings.TrimSpace(name); {
+	case name == "":
+		return "empty"
+	case utf8.RuneCountInString(norm.NFKC.String(name)) > chat.MaxName:
+		return "long"
+	case strings.ContainsFunc(name, hidden):
+		return "hidden"
+	}
+	return "alike"
 }

@@ -103,6 +103,7 @@ type messageView struct {
 	Own      bool // by the visitor
 	Head     bool // shows its author: not the same person within groupGap
 	Target   bool // the one the address names
+	Twin     bool // by one of two people of this name on the page
 }
 
 // groupGap is the time after which a person's next message shows who they are
@@ -111,6 +112,7 @@ const groupGap = 5 * time.Minute
 
 func messageViews(page chat.Page, slug string, me chat.UserID, target int64) []messageView {
 	out := make([]messageView, 0, len(page.Messages))
+	twins := sameNames(page.Messages)
 	var before chat.Message
 	for i, m := range page.Messages {
 		at := m.At.UTC()
@@ -126,6 +128,7 @@ func messageViews(page chat.Page, slug string, me chat.UserID, target int64) []m
 			Seal:     markup.Seal(m.Author.Name),
 			Own:      m.Author.ID == me,
 			Target:   target == m.Seq,
+			Twin:     twins[m.Author.Name],
 		}
 		newDay := i == 0 || at.Format(time.DateOnly) != before.At.UTC().Format(time.DateOnly)
 		if newDay {
@@ -136,6 +139,18 @@ func messageViews(page chat.Page, slug string, me chat.UserID, target int64) []m
 		before = m
 	}
 	return out
+}
+
+// sameNames are the names that more than one author has.
+func sameNames(ms []chat.Message) map[string]bool {
+	first, same := map[string]chat.UserID{}, map[string]bool{}
+	for _, m := range ms {
+		if id, known := first[m.Author.Name]; known && id != m.Author.ID {
+			same[m.Author.Name] = true
+		}
+		first[m.Author.Name] = m.Author.ID
+	}
+	return same
 }
 
 func person(u chat.User) wire.Person {

@@ -18,7 +18,6 @@ export class Composer extends EventTarget {
   #box = $('chat-message-input');
   #button = $('chat-message-submit');
   #key;
-  #usual = $('composer-note').textContent;
 
   /** room is the canonical name, under which the draft is kept. */
   constructor(room) {
@@ -36,7 +35,11 @@ export class Composer extends EventTarget {
     addEventListener('storage', (e) => this.#elsewhere(e));
     const enter = $('enter-newline');
     enter.checked = store.get(ENTER_KEY) === '1';
-    enter.addEventListener('change', () => store.set(ENTER_KEY, enter.checked ? '1' : ''));
+    enter.addEventListener('change', () => {
+      store.set(ENTER_KEY, enter.checked ? '1' : '');
+      this.hint('');
+    });
+    this.hint('');
     this.#fit();
   }
 
@@ -63,7 +66,7 @@ export class Composer extends EventTarget {
 
   /** Says something below the box until the next key. */
   hint(text) {
-    $('composer-note').textContent = text || this.#usual;
+    $('composer-note').textContent = text || t(this.#enterIsNewline() ? 'composer.hint.newline' : 'composer.hint');
     $('composer-note').classList.toggle('told', Boolean(text));
   }
 

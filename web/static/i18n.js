@@ -1,5 +1,7 @@
 // i18n.js has the sentences, times and dates in the language of the page.
 
+import { length } from './text.js';
+
 const lang = document.documentElement.lang;
 const { default: table } = await import(`./strings.${lang}.js`);
 const plurals = new Intl.PluralRules(lang);
@@ -11,12 +13,19 @@ export function t(key, places = {}) {
   return text.replace(/\{(\w+)\}/g, (whole, place) => places[place] ?? whole);
 }
 
-/** What to tell a person about a refusal. */
+/** What to tell a person about a refusal; the server's sentence is English, for codes of newer servers. */
 export function refusal({ code, message }) {
   const known = `error.code.${code}`;
-  // The server's own sentence is more exact, where it can be read.
-  if (lang === 'en' && message && message !== code) return message;
-  return known in table ? table[known] : t('error.code.other', { code });
+  if (known in table) return table[known];
+  return lang === 'en' && message && message !== code ? message : t('error.code.other', { code });
+}
+
+/** What to tell a person about a name that was refused, chosen as on the server. */
+export function nameRefusal(error, name) {
+  if (error.code !== 'bad_name') return refusal(error);
+  const hidden = /(?![\u200c\u200d])[\p{C}\p{DI}]/u.test(name);
+  const fault = !name.trim() ? 'empty' : length(name.normalize('NFKC')) > 32 ? 'long' : hidden ? 'hidden' : 'alike';
+  return t(`name.bad.${fault}`);
 }
 
 const clocks = new Intl.DateTimeFormat(mine, { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });

@@ -126,6 +126,7 @@ export class Log extends EventTarget {
       const node = this.#nodes.get(item);
       if (node) setName(node, person);
     }
+    this.keep(() => this.#sync());
   }
 
   #flush() {
@@ -227,6 +228,7 @@ export class Log extends EventTarget {
       this.#list.insertBefore(node, next);
     };
     const used = new Set();
+    const twins = sameNames(shown);
     for (const item of shown) {
       const key = day(item.at);
       if ((!before || day(before.at) !== key) && !used.has(key)) {
@@ -239,6 +241,7 @@ export class Log extends EventTarget {
       if (this.#painted.get(node) !== look) paint(node, item, this.#path);
       this.#painted.set(node, look);
       node.classList.toggle('head', isHead(item, before));
+      node.classList.toggle('twin', twins.has(item.author.name));
       place(node);
       before = item;
     }
@@ -248,6 +251,7 @@ export class Log extends EventTarget {
       gone.remove();
     }
     if (this.#nodes.size > shown.length + STEP) this.#dropOutside(new Set(shown));
+    this.#showOlder();
   }
 
   #dropOutside(shown) {
@@ -386,7 +390,7 @@ export class Log extends EventTarget {
   }
 
   #showOlder() {
-    const state = this.#first ? 'first' : this.#failed.older ? 'failed' : this.#loading.older ? 'loading' : 'idle';
+    const state = this.#first && this.#lo === 0 ? 'first' : this.#failed.older ? 'failed' : this.#loading.older ? 'loading' : 'idle';
     this.#box.toggleAttribute('aria-busy', false);
     if (state === 'loading') this.#box.setAttribute('aria-busy', 'true');
     if (this.#older.dataset.state === state) return;
@@ -429,6 +433,17 @@ export class Log extends EventTarget {
     this.#sync();
     this.#toBottom();
   }
+}
+
+/** The names that more than one author has: their tags are shown. */
+function sameNames(items) {
+  const first = new Map();
+  const same = new Set();
+  for (const { author: { id, name } } of items) {
+    if ((first.get(name) ?? id) !== id) same.add(name);
+    first.set(name, id);
+  }
+  return same;
 }
 
 const toItem = (m) => ({ seq: m.seq, nonce: m.nonce, author: m.author, text: m.text, at: Date.parse(m.at), state: 'sent' });

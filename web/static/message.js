@@ -65,7 +65,9 @@ function makeLink(url) {
 export function setName(node, author) {
   node.dataset.name = author.name;
   node.dataset.tag = author.tag;
-  node.querySelector('.who .name').replaceChildren(makeName(author.name));
+  const name = node.querySelector('.who .name');
+  name.title = `${author.name} · ${author.tag}`;
+  name.replaceChildren(makeName(author.name));
   node.querySelector('.seal').textContent = seal(author.name);
 }
 

@@ -1,7 +1,7 @@
 // panels.js is what stands around the log: who is here, the invitation, the own
 // name, the list of shortcuts, who is typing.
 
-import { refusal, t } from './i18n.js';
+import { nameRefusal, t } from './i18n.js';
 import { makeName, makeSeal } from './message.js';
 import { menu } from './prefs.js';
 import { alert } from './status.js';
@@ -20,24 +20,33 @@ export function people(room, me) {
     panel.hidden = !open;
     button.setAttribute('aria-expanded', String(open));
   };
-  const row = (person) => {
+  const row = (person, twin) => {
     const li = document.createElement('li');
     const tag = document.createElement('span');
     tag.className = 'tag';
-    tag.textContent = person.id === me() ? `${person.tag} · ${t('name.you')}` : person.tag;
-    li.append(makeSeal(person), makeName(person.name), ' ', tag);
+    tag.textContent = [twin && person.tag, person.id === me() && t('name.you')].filter(Boolean).join(' · ');
+    const name = makeName(person.name);
+    name.title = person.tag;
+    li.append(makeSeal(person), name, ' ', tag);
     return li;
   };
   const update = () => {
     const all = [...room.people.values()].sort((a, b) => a.name.localeCompare(b.name));
     const n = Math.max(room.count, all.length);
     button.querySelector('.words').textContent = t('people.button', { n });
-    panel.querySelector('ul').replaceChildren(...all.slice(0, MOST_PEOPLE).map(row));
+    for (const count of [button, panel].map((e) => e.querySelector('.count'))) count.textContent = n;
+    const twin = (p) => all.some((q) => q.name === p.name && q.id !== p.id);
+    panel.querySelector('ul').replaceChildren(...all.slice(0, MOST_PEOPLE).map((p) => row(p, twin(p))));
     const rest = n - Math.min(all.length, MOST_PEOPLE);
     panel.querySelector('.rest').textContent = rest > 0 ? t('people.more', { n: rest }) : '';
   };
   button.addEventListener('click', () => show(panel.hidden));
-  panel.addEventListener('keydown', (e) => e.key === 'Escape' && !wide.matches && (show(false), button.focus()));
+  // Wherever the focus is: opening the list leaves it on the button.
+  document.addEventListener('keydown', (e) => {
+    if (e.key !== 'Escape' || wide.matches || panel.hidden || document.querySelector('dialog[open]')) return;
+    show(false);
+    button.focus();
+  });
   document.addEventListener('click', (e) => {
     if (!wide.matches && !panel.hidden && !panel.contains(e.target) && !button.contains(e.target)) show(false);
   });
@@ -115,23 +124,36 @@ function closesOutside(dialog) {
 export function rename(client, done) {
   const details = $('me');
   const input = $('name-input');
+  const problem = $('name-problem');
+  let attempt = ''; // name that was refused, to be mended
+  const tell = (text) => {
+    problem.textContent = text;
+    input.toggleAttribute('aria-invalid', false);
+    if (text) input.setAttribute('aria-invalid', 'true');
+  };
   const save = async (name) => {
     try {
       await client.rename(name);
+      attempt = '';
       details.open = false;
-      alert('');
       done();
     } catch (error) {
-      alert(refusal(error));
-      if (details.open) input.setAttribute('aria-invalid', 'true');
+      attempt = name;
+      input.value = name;
+      details.open = true;
+      tell(nameRefusal(error, name));
+      input.focus();
     }
   };
+  input.addEventListener('input', () => tell(''));
   menu(details);
   details.addEventListener('toggle', () => {
-    if (!details.open) return;
-    input.value = client.you.name;
-    input.removeAttribute('aria-invalid');
-    input.select();
+    if (!details.open) {
+      attempt = '';
+      return tell('');
+    }
+    input.value = attempt || client.you.name;
+    if (!attempt) input.select();
   });
   $('rename').addEventListener('submit', (e) => {
     e.preventDefault();

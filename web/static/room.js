@@ -148,7 +148,7 @@ function begin() {
   client.addEventListener('welcome', () => showMe(client.you));
   document.addEventListener('visibilitychange', () => document.hidden || client.wake());
   addEventListener('pageshow', (e) => e.persisted && client.wake());
-  new Status(client);
+  new Status(client, room);
   client.connect();
   if (history.state?.seq || page.target) places.back();
   if (!matchMedia('(pointer: coarse)').matches) composer.focus();

@@ -6,17 +6,26 @@ import { clock, list, t } from './i18n.js';
 const ANNOUNCE_AFTER = 700; // ms in which messages are taken together
 const ANNOUNCE_MANY = 4; // messages from which on a summary is said
 const ALERT_FOR = 10_000; // ms that an error stays
+const SLOW = 5000; // ms without an answer to a post that are told
 
 const $ = (id) => document.getElementById(id);
 
 /** Shows the state of the connection. */
 export class Status {
   #client;
+  #room;
   #timer;
+  #dismissed = false; // the banner about the stream
 
-  constructor(client) {
+  constructor(client, room) {
     this.#client = client;
+    this.#room = room;
     client.addEventListener('state', () => this.show());
+    setInterval(() => this.#words(), 1000);
+    $('banner-close').addEventListener('click', () => {
+      this.#dismissed = true;
+      this.#banner();
+    });
     $('retry-now').addEventListener('click', () => {
       if (client.state.name === 'closed') location.reload();
       else client.wake();
@@ -25,18 +34,28 @@ export class Status {
   }
 
   show() {
+    this.#words();
+    clearInterval(this.#timer);
+    if (this.#client.state.name === 'waiting') this.#timer = setInterval(() => this.#banner(), 500);
+    this.#banner();
+  }
+
+  #words() {
     const { name, transport } = this.#client.state;
     const words = $('connection');
     const stream = name === 'open' && transport === 'stream';
+    const since = this.#room.unanswered;
+    const slow = name === 'open' && since > 0 && Date.now() - since > SLOW;
     words.dataset.state = name;
     words.dataset.transport = transport;
-    const text = t(stream ? 'connection.stream' : `connection.${name}`);
+    words.classList.toggle('slow', slow);
+    // Nobody tells who is here over the stream.
+    $('people-button').hidden = stream;
+    $('people').classList.toggle('unknown', stream);
+    const text = t(slow ? 'connection.slow' : stream ? 'connection.stream' : `connection.${name}`);
     // Each try after a loss is no news: it would be read out every time.
     const again = name === 'connecting' && !$('banner').hidden;
     if (!again && words.textContent !== text) words.textContent = text;
-    clearInterval(this.#timer);
-    if (name === 'waiting') this.#timer = setInterval(() => this.#banner(), 500);
-    this.#banner();
   }
 
   #banner() {
@@ -44,12 +63,13 @@ export class Status {
     const stream = name === 'open' && transport === 'stream';
     // While a try is under way the banner stays as it was, so that it does not blink.
     if (name === 'connecting') return;
-    $('banner').hidden = !(stream || ['waiting', 'offline', 'closed'].includes(name));
+    $('banner').hidden = !(stream && !this.#dismissed || ['waiting', 'offline', 'closed'].includes(name));
     if ($('banner').hidden) return;
     const seconds = Math.max(0, Math.ceil((retryAt - Date.now()) / 1000));
     $('banner').firstElementChild.textContent = t(stream ? 'banner.stream' : `banner.${name}`, { s: seconds, code });
     const button = $('retry-now');
     button.hidden = stream;
+    $('banner-close').hidden = !stream;
     button.textContent = t(name === 'closed' ? 'banner.reload' : 'banner.retry');
   }
 }

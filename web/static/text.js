@@ -2,7 +2,7 @@
 // marks: the same as the server's internal/markup, by the same test vectors.
 
 const MAX_URL = 2048; // bytes
-const HUES = 12;
+const HUES = 24;
 
 // Characters that cannot be inside an address: white space, quotes, invisible
 // characters, Chinese punctuation.
@@ -59,7 +59,7 @@ const EMOJI = /^(?:\s*(?:\p{RI}\p{RI}|[0-9#*]\ufe0f?\u20e3|\p{Extended_Pictograp
 /** Whether text is one to six emoji and nothing else. */
 export const onlyEmoji = (text) => text.length < 200 && EMOJI.test(text) && !/^[©®™\s]*$/.test(text);
 
-/** The colour of a person, 0 to 11: FNV-1a of the id. */
+/** The colour of a person, 0 to 23: FNV-1a of the id. */
 export function hue(id) {
   let h = 0x811c9dc5;
   for (const b of new TextEncoder().encode(id)) h = Math.imul(h ^ b, 0x01000193);
