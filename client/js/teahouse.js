@@ -28,6 +28,7 @@ const STEADY = 5_000; // ms a connection lasts before failures are forgotten
 const LONGEST = 30_000; // ms, the most we wait between two tries
 const TRIES = 4; // refusals because the server is busy before an entry is failed
 const SPOKE = 1000; // ms after a message in which its author is not typing, whatever comes late
+const TYPING = 3000; // ms between signs of typing
 const REJOIN = 1000; // ms before a room is joined again when the server names no time
 const TERMINAL = new Set([4401, 4403, 4409]);
 const TOO_BIG = 1009; // close code (RFC 6455, section 7.4.1) for a frame over the server's bound
@@ -320,6 +321,8 @@ export class Room extends EventTarget {
     const entry = { room: this.name, nonce: randomName(), text, at, state: 'pending', tab: this.#client.tab, tries: 0 };
     this.#outbox.set(entry.nonce, entry);
     this.#newest = at;
+    // The next sign of typing is for what comes after, as soon as it would be believed.
+    this.#typed = this.#env.clock.now() - TYPING + SPOKE;
     this.#save(entry);
     emit(this, 'entry', entry);
     this._pump();
@@ -362,7 +365,7 @@ export class Room extends EventTarget {
   /** Tells the others that one is writing; call it as often as you like. */
   typing() {
     const now = this.#env.clock.now();
-    if (!this.joined || now - this.#typed < 3000) return;
+    if (!this.joined || now - this.#typed < TYPING) return;
     this.#typed = now;
     this.#client._send({ type: 'typing', room: this.name });
   }

@@ -246,6 +246,23 @@ test('a post without an answer is known since when it was sent', async () => {
   assert.equal(w.room.unanswered, 0);
 });
 
+test('typing is told every three seconds, and anew a second after a post', async () => {
+  const w = start();
+  w.client.connect();
+  const socket = welcome(w);
+  for (let i = 0; i < 31; i++) {
+    w.room.typing();
+    await w.clock.pass(100);
+  }
+  assert.equal(socket.of('typing').length, 2);
+  w.room.post('a');
+  for (let i = 0; i < 11; i++) {
+    w.room.typing();
+    await w.clock.pass(100);
+  }
+  assert.equal(socket.of('typing').length, 3);
+});
+
 test('who has just spoken is not typing, whatever comes late', async () => {
   const w = start();
   const typing = [];

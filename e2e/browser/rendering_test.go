@@ -138,7 +138,7 @@ func contrasts(t *testing.T, s *server.Server) {
 			}
 			return out;
 		})()`)
-		if len(pairs) != 24 {
+		if len(pairs) != 2*24 {
 			t.Fatalf("%d pairs of colours", len(pairs))
 		}
 		for what, pair := range pairs {

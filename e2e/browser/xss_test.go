@@ -110,6 +110,8 @@ func personsAreText(t *testing.T, s *server.Server) {
 		b.Reload() // so that it may say at once that it types
 		connected(b)
 		b.Do(box + `.focus()`)
+		// For a second after a message its author is not said to be typing.
+		a.Do(`new Promise((done) => setTimeout(done, 1100))`)
 		b.Press("x")
 		a.Until(`document.querySelector('#typing').textContent !== ''`)
 		b.Press("\r")
