@@ -125,7 +125,7 @@ func (w *walker) value() *Error {
 	case '"':
 		w.string()
 	default: // number, true, false, null
-		for w.pos < len(w.data) && !bytes.ContainsRune([]byte(",]} \t\r\n"), rune(w.data[w.pos])) {
+		for !ends(w.data[w.pos]) { // inside an object there is an end
 			w.pos++
 		}
 	}
@@ -144,13 +144,21 @@ func (w *walker) string() []byte {
 }
 
 func (w *walker) space() {
-	for bytes.IndexByte([]byte(" \t\r\n"), w.data[w.pos]) >= 0 {
+	for isSpace(w.data[w.pos]) {
 		w.pos++
 	}
 }
 
+// isSpace and ends know the bytes of RFC 8259, section 2.
+func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }
+
+func ends(c byte) bool { return c == ',' || c == ']' || c == '}' || isSpace(c) }
+
 // decodeString unquotes a valid JSON string; lone surrogates become U+FFFD.
 func decodeString(raw []byte) string {
+	if bytes.IndexByte(raw, '\\') < 0 {
+		return string(raw[1 : len(raw)-1]) // as nearly all are
+	}
 	var s string
 	if json.Unmarshal(raw, &s) != nil {
 		return "" // cannot be: raw came out of json.Valid
@@ -161,7 +169,7 @@ func decodeString(raw []byte) string {
 // wholeText reports whether a valid JSON string holds Unicode text without
 // U+0000: encoding/json would hide a lone surrogate behind U+FFFD.
 func wholeText(raw []byte) bool {
-	for i := 0; i < len(raw); i++ {
+	for i := bytes.IndexByte(raw, '\\'); i >= 0 && i < len(raw); i++ {
 		if raw[i] != '\\' {
 			continue
 		}
