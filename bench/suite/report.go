@@ -187,7 +187,8 @@ var reading = fmt.Sprintf(`
   delivered more per second; what each delivery cost it stays right.
 * Saturation is by posts in flight, not by a rate. Who writes each message by itself (the loop, Socket.IO) costs the same
   with any number in flight; who writes many at once gains from more. Slow peers have fewer in flight, so that a run ends.
-* Deliveries per write are counted by the kernel (/proc/PID/io), and for Teahouse include the writes of its log. Fewer
+* Deliveries per write are counted by the kernel (/proc/PID/io), and for Teahouse include the writes of its log; it does
+  not count the calls of a server that sends in another way, such as daphne. Fewer
   writes are what makes a chat server fast, so the limit is shown twice: with runs as long as Teahouse's in the same
   round (the same writes, nothing else), and with all that has come in one run.
 * CPU on loopback includes the kernel's work of receiving, which a network card would do elsewhere; it is the same for all

@@ -202,9 +202,8 @@ func (o *Outcome) run(round int, s Scenario) int {
 // plan fits the scenario's plan to an entry.
 func (o *Outcome) plan(s Scenario, e Entry, p peer.Peer, server *peer.Server) load.Plan {
 	if o.Options.Small {
-		small := s.shrink()
-		s.Plan = small.Plan
-		e.Stuck /= 10
+		s = s.shrink()
+		e.Stuck = min(e.Stuck, 1)
 	}
 	plan := s.Plan
 	plan.Protocol, plan.Address, plan.PID, plan.Stuck = p.Protocol, server.Address, server.PID, e.Stuck

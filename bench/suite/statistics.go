@@ -25,12 +25,13 @@ func spreadOf(values []float64) spread {
 	return spread{median: median, least: sorted[0], most: sorted[len(sorted)-1], n: len(sorted)}
 }
 
-// over reads a figure from every good sample.
+// over reads a figure from every good sample. What was not measured is 0 there,
+// and left out.
 func (f Figure) over(samples []Sample) spread {
 	var values []float64
 	for _, s := range samples {
-		if s.Good() {
-			values = append(values, f.Of(s))
+		if v := f.Of(s); s.Good() && v != 0 {
+			values = append(values, v)
 		}
 	}
 	return spreadOf(values)

@@ -104,6 +104,12 @@ func TestRatiosCompareOnlySamplesOfTheSameRound(t *testing.T) {
 	}
 }
 
+func TestWhatWasNotMeasuredIsLeftOut(t *testing.T) {
+	if got := perWrite.over([]Sample{{Ran: true}, {Ran: true, PerWrite: 3}}); got.n != 1 || got.median != 3 {
+		t.Errorf("got %+v", got)
+	}
+}
+
 func TestABusyGeneratorIsANoteAndALossIsAFailure(t *testing.T) {
 	const busy = "the generator itself was the bottleneck: it used 97 % of its 1 processors"
 	s := judge(load.Result{Problems: []string{busy}})

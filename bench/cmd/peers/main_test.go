@@ -14,8 +14,8 @@ func TestTheListNamesScenariosAndPeers(t *testing.T) {
 	if err := run([]string{"-list", "-scenarios", "stuck"}, &out, &errs); err != nil {
 		t.Fatal(err)
 	}
-	const want = "stuck        One room of 1,000, 1 % of the readers stuck, 8,000-byte texts\n" +
-		"              teahouse, all read\n              teahouse, 10 never read\n"
+	const want = "stuck        One room of 300, 1 % of the readers stuck, 8,000-byte texts\n" +
+		"              teahouse, all read\n              teahouse, 3 never read\n"
 	if out.String() != want {
 		t.Errorf("got %q", out.String())
 	}
