@@ -48,8 +48,8 @@ async (vectors) => {
   const c = open('茶馆', null);
   c.wire.say(hello);
   c.wire.say(JSON.stringify({ type: 'joined', ref: ref(c, 'join'), room: '茶馆', after: 0, last: 0, first: true, here: { count: 1, people: [you] } }));
+  c.log.typing(); // not after the post: whoever has just spoken is not typing
   c.log.post('hi <b> "quoted" 🍵\n');
-  c.log.typing();
   const ignored = () => {};
   for (const range of [{ before: 100, limit: 20 }, { after: 0 }, { around: 7 }]) c.log.history(range).catch(ignored);
   c.log.who('0123456789abc').catch(ignored);
