@@ -267,7 +267,7 @@ func guestsRename(t *testing.T, s *server.Server) {
 func invitations(t *testing.T, s *server.Server) {
 	a := enter(t, s.URL, "茶 room", chrome.Look{})
 	a.Click("#invite-button")
-	a.Until(`document.querySelector('#invite').open && document.querySelector('#invite .local').checkVisibility() && !document.querySelector('#invite img')`)
+	a.Until(`document.querySelector('#invite').open && document.querySelector('#invite .local').checkVisibility() && document.querySelector('#invite img').naturalWidth > 0`)
 	a.Click("#invite-copy")
 	a.Until(`document.querySelector('#invite-copy').textContent === 'Copied'`)
 	a.Press(kb.Escape)
