@@ -1,6 +1,7 @@
 package websocket
 
 import (
+	"bytes"
 	"fmt"
 	"net"
 	"net/http"
@@ -48,6 +49,8 @@ type Conn struct {
 	reason   string
 
 	flushers sync.WaitGroup
+
+	counted atomic.Int64 // bytes waiting that the budget knows of; written under mu, read by anyone
 
 	// owned by whoever opens, then by the reader
 	hs *handshake // nil once the reader runs
@@ -125,6 +128,7 @@ func (c *Conn) Open(subprotocol string, h http.Header) error {
 		c.Refuse(http.StatusInternalServerError, nil, "cannot take over the connection")
 		return fmt.Errorf("websocket: taking over the connection: %w", err)
 	}
+	defer c.o.Budget.hold()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.hs = &handshake{early: hs.early} // the rest belongs to the request
@@ -205,7 +209,8 @@ func (c *Conn) beginClose(state uint32, why *closeError, wait time.Duration) {
 // tooSlow drops what waits for the peer, except the end of a frame it has begun
 // to receive, and closes with 4408. Called with mu held.
 func (c *Conn) tooSlow() {
-	c.backlog = c.backlog[:c.rest]
+	c.backlog = bytes.Clone(c.backlog[:c.rest]) // the rest is not held until the end
+	c.account()
 	c.beginClose(stateClosing, &closeError{code: codeTooSlow, reason: "too slow"}, lingerWait)
 }
 
@@ -216,8 +221,8 @@ func (c *Conn) expire() { c.end(codeAbnormal, "") }
 // the peer was too slow even for that.
 func (c *Conn) end(code int, reason string) {
 	c.mu.Lock()
-	c.die(code, reason)
 	unsent := c.queued() > 0
+	c.die(code, reason)
 	c.mu.Unlock()
 	c.hangUp(unsent)
 }
@@ -240,6 +245,8 @@ func (c *Conn) die(code int, reason string) {
 	if c.code == 0 {
 		c.code, c.reason = uint16(code), reason
 	}
+	c.backlog, c.rest = nil, 0
+	c.account()
 	c.wake()
 }
 
@@ -259,6 +266,10 @@ func (c *Conn) finish() {
 	c.mu.Unlock()
 	_ = c.nc.Close() // it may be closed or broken already
 	c.flushers.Wait()
+	c.mu.Lock()
+	c.backlog, c.flight = nil, 0
+	c.account()
+	c.mu.Unlock()
 	c.o.wheel.leave(c)
 	defer func() {
 		if v := recover(); v != nil {

@@ -35,6 +35,8 @@
 // flusher goroutine empties; it lives only as long as there is a backlog. When
 // the backlog would pass [Options.Backlog] the connection is cut with 4408.
 // WriteWait waits for the backlog to drain instead, for bulk such as history.
+// When all backlogs together would pass [Options.Budget], the largest are cut
+// with 4408, one after the other until they fit; endpoints can share a [Budget].
 //
 // Back-pressure, inwards: the handler is called by the reader, so while
 // Handler.Message runs nothing more is read and the client's own sends fill up.
@@ -51,7 +53,7 @@
 // # Cost
 //
 // A connection at rest is one parked goroutine without a buffer and a Conn of
-// 200 bytes: 5.2 KB of resident memory behind net/http on 64-bit Linux, before
+// 208 bytes: 5.2 KB of resident memory behind net/http on 64-bit Linux, before
 // its first message and after, because a stack that a handler has made grow is
 // given back. It has no timer: one goroutine per Options, running while there
 // are connections, looks after pings and unfinished messages. Connections

@@ -19,6 +19,7 @@ type Options struct {
 	PongWait        time.Duration // further silence before it is cut [10s]
 	WriteTimeout    time.Duration // with a backlog and no progress before the client is cut with 4408 [10s]
 	Backlog         int           // bytes waiting for a slow client [1 MiB]; above, it is cut with 4408
+	Budget          *Budget       // of the backlogs of all clients together, may be shared [256 MiB of its own]; above, the worst are cut with 4408
 	MaxPings        int           // pings and pongs from the client per second [100]; more: 4429
 	Logger          *slog.Logger  // for panics in handlers [slog.Default()]
 
@@ -62,6 +63,9 @@ func (o *Options) prepare() {
 		orDefault(&o.WriteTimeout, 10*time.Second)
 		orDefault(&o.Backlog, 1<<20)
 		orDefault(&o.MaxPings, 100)
+		if o.Budget == nil {
+			o.Budget = NewBudget(0)
+		}
 		if o.Logger == nil {
 			o.Logger = slog.Default()
 		}

@@ -19,11 +19,14 @@ const flushPiece = 64 << 10
 // A run that finds something queued and would take the backlog over its bound
 // cuts the connection with 4408 and returns [ErrTooSlow]. After the connection
 // has begun to close Write returns [ErrClosed]. A nil error is no promise that
-// the peer has received anything.
+// the peer has received anything, nor that this connection is not about to be
+// cut because all backlogs together passed [Options.Budget].
 func (c *Conn) Write(run []byte) error {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.write(run)
+	err := c.write(run)
+	c.mu.Unlock()
+	c.o.Budget.hold()
+	return err
 }
 
 func (c *Conn) write(run []byte) error {
@@ -40,12 +43,14 @@ func (c *Conn) write(run []byte) error {
 
 // WriteWait is Write for bulk such as history: as long as half of the
 // backlog's bound is taken it waits, for ctx at most, and so never cuts the
-// connection on its own account. Between the frames of its run those of other
+// connection on its own account, though it may be the one to go when all
+// backlogs together pass their budget. Between the frames of its run those of other
 // writers may be sent. Before Open nothing drains, and WriteWait is Write.
 func (c *Conn) WriteWait(ctx context.Context, run []byte) error {
 	for len(run) > 0 {
 		piece := wholeFrames(run, c.o.Backlog/2)
 		room, err := c.writeOrWait(run[:piece])
+		c.o.Budget.hold()
 		if err != nil {
 			return err
 		}
@@ -113,6 +118,11 @@ func (c *Conn) wake() {
 // send writes run or queues it. Its first lead bytes are no frames but must
 // not be torn either.
 func (c *Conn) send(run []byte, lead int) {
+	c.sendOrQueue(run, lead)
+	c.account()
+}
+
+func (c *Conn) sendOrQueue(run []byte, lead int) {
 	if c.corked {
 		c.backlog = append(c.backlog, run...)
 		return
@@ -257,6 +267,7 @@ func (c *Conn) flushPlain() (more bool) {
 // flushed lets go what waits for the backlog to drain and reports whether the
 // flusher must go on.
 func (c *Conn) flushed() (more bool) {
+	c.account()
 	n := c.queued()
 	if n < c.o.Backlog/2 {
 		c.wake()
