@@ -38,7 +38,8 @@
 //
 // Back-pressure: nobody waits for a slow client. What its socket does not take
 // goes to a backlog of its own, and beyond the bound that one connection is
-// closed with [CloseTooSlow]. A client is slowed down by its consumer's Receive,
+// closed with [CloseTooSlow]; when the backlogs of all endpoints of a layer pass
+// [LayerOptions].Backlog together, so are the largest until they fit. A client is slowed down by its consumer's Receive,
 // since nothing is read meanwhile. A sender is slowed down by a group that has
 // 4 MiB of events not yet written. Channels, and the events waiting for a
 // consumer, are bounded by [LayerOptions].Capacity and never wait.

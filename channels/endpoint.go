@@ -115,6 +115,9 @@ func Handler(newConsumer func() Consumer, o *Options) *Endpoint {
 		PingEvery: o.PingEvery, PongWait: o.PongWait, WriteTimeout: o.WriteTimeout,
 		Logger: e.log,
 	}
+	if e.layer != nil {
+		e.websocket.Budget = e.layer.budget
+	}
 	return e
 }
 

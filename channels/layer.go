@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/teahouse-chat/teahouse/internal/websocket"
 )
 
 // LayerOptions are the limits of a layer. Zero fields stand for the values in
@@ -16,6 +18,7 @@ type LayerOptions struct {
 	Capacity    int           // events waiting in one channel, or for one connection's Event [100]
 	Expiry      time.Duration // age at which an event nobody received is dropped [60s]
 	GroupExpiry time.Duration // since its last GroupAdd, after which a channel leaves a group [24h]; connections stay
+	Backlog     int64         // bytes waiting for slow clients of all its endpoints together [256 MiB]; above, the worst: CloseTooSlow
 	Broker      Broker        // nil: the layer is this process alone
 	Logger      *slog.Logger  // for drops, at most one line in 10 s for each cause [slog.Default()]
 }
@@ -32,8 +35,9 @@ type Layer struct {
 	expiry      time.Duration
 	groupExpiry time.Duration
 	log         *slog.Logger
-	process     string    // in the names of this process's channels, random
-	interest    *interest // nil without a broker
+	budget      *websocket.Budget // of its endpoints' backlogs
+	process     string            // in the names of this process's channels, random
+	interest    *interest         // nil without a broker
 
 	count   counters
 	runners sync.WaitGroup // rounds in progress
@@ -59,6 +63,7 @@ func NewLayer(o *LayerOptions) *Layer {
 		expiry:      cmp.Or(o.Expiry, time.Minute),
 		groupExpiry: cmp.Or(o.GroupExpiry, 24*time.Hour),
 		log:         o.Logger,
+		budget:      websocket.NewBudget(o.Backlog),
 		process:     hex.EncodeToString(id[:]),
 		groups:      make(map[string]*group),
 	}

@@ -88,6 +88,50 @@ func TestASlowMemberIsCutAndTheOthersGetEverything(t *testing.T) {
 	must(t, e.Shutdown(t.Context(), 1001, nil))
 }
 
+// shown is a consumer that hands its connection over.
+type shown struct {
+	joiner
+	conns chan *Conn
+}
+
+func (s *shown) Connect(_ context.Context, c *Conn) error {
+	s.conns <- c
+	return nil
+}
+
+func TestTheEndpointsOfALayerShareTheBoundOfAllThatWaits(t *testing.T) {
+	const bound = 1 << 20
+	l := newTestLayer(t, &LayerOptions{Backlog: bound})
+	codes, conns := make(chan int, 2), make(chan *Conn, 2)
+	endpoints := make([]*Endpoint, 2)
+	for i := range endpoints {
+		endpoints[i] = Handler(func() Consumer { return &shown{joiner{codes: codes}, conns} },
+			&Options{Layer: l, Backlog: 64 << 20, Logger: quiet()})
+		srv := httptest.NewServer(endpoints[i])
+		defer srv.Close()
+		stuck, _ := dial(t, srv.URL)
+		must(t, stuck.(*net.TCPConn).SetReadBuffer(4<<10))
+	}
+	members := []*Conn{<-conns, <-conns}
+	frame := Frame{Data: make([]byte, 16<<10)}
+	for n := 0; l.Stats().Shed == 0; n++ {
+		must(t, members[n%2].Send(frame))
+		if waits := l.Stats().Backlog; waits > bound {
+			t.Fatalf("%d bytes wait", waits)
+		}
+	}
+	if code := <-codes; code != CloseTooSlow {
+		t.Errorf("closed with %d, want %d", code, CloseTooSlow)
+	}
+	for i, e := range endpoints {
+		members[i].sock.Cut()
+		must(t, e.Shutdown(t.Context(), 1001, nil))
+	}
+	if st := l.Stats(); st.Slow != 1 || st.Shed != 1 || st.Backlog != 0 {
+		t.Errorf("stats %+v, want 1 slow and shed, and nothing waiting", st)
+	}
+}
+
 func TestNothingIsLeftAfterManyConnections(t *testing.T) {
 	l := newTestLayer(t, nil)
 	e := Handler(func() Consumer { return &joiner{} }, &Options{Layer: l, Logger: quiet()})

@@ -21,9 +21,10 @@ const (
 // Stats is what a layer has at the moment, and what it has done since it began.
 type Stats struct {
 	// now
-	Groups   int // with members in this process
-	Members  int // memberships, of connections and channels
-	Channels int // with something in them, and connections that know their name
+	Groups   int   // with members in this process
+	Members  int   // memberships, of connections and channels
+	Channels int   // with something in them, and connections that know their name
+	Backlog  int64 // bytes waiting for slow clients of its endpoints
 
 	// since the beginning
 	Sent      uint64 // events sent by this process, to groups and channels
@@ -38,6 +39,7 @@ type Stats struct {
 	Unhandled  uint64
 	Unrendered uint64
 	Slow       uint64
+	Shed       uint64 // of Slow: cut because LayerOptions.Backlog was passed
 }
 
 // counters are Stats while they grow.
@@ -62,6 +64,7 @@ func (l *Layer) Stats() Stats {
 	n := &l.count
 	return Stats{
 		Groups: groups, Members: int(n.members.Load()), Channels: channels,
+		Backlog: l.budget.Waiting(), Shed: l.budget.Shed(),
 		Sent: n.sent.Load(), Rounds: n.rounds.Load(), Writes: n.writes.Load(), Delivered: n.delivered.Load(),
 		Full: n.full.Load(), Expired: n.expired.Load(), Unhandled: n.unhandled.Load(),
 		Unrendered: n.unrendered.Load(), Slow: n.slowest.Load(),

@@ -59,6 +59,8 @@ func (a *app) registerLayer() {
 	m.Counter("teahouse_delivered_total", "Events given to a member's socket.", layer(func(s channels.Stats) uint64 { return s.Delivered }))
 	m.Counter("teahouse_writes_total", "Writes to members' sockets, each of one run of frames.", layer(func(s channels.Stats) uint64 { return s.Writes }))
 	m.Counter("teahouse_rounds_total", "Rounds of fan-out.", layer(func(s channels.Stats) uint64 { return s.Rounds }))
+	m.Counter("teahouse_shed_total", "Sockets cut because too much waited for slow clients together.", layer(func(s channels.Stats) uint64 { return s.Shed }))
+	m.Gauge("teahouse_backlog_bytes", "Bytes waiting for slow clients.", layer(func(s channels.Stats) uint64 { return uint64(s.Backlog) }))
 	for cause, read := range map[string]func(channels.Stats) uint64{
 		"full":       func(s channels.Stats) uint64 { return s.Full },
 		"expired":    func(s channels.Stats) uint64 { return s.Expired },
