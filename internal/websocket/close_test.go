@@ -2,6 +2,7 @@ package websocket
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -350,7 +352,10 @@ func TestAfterAPauseOfTheWholeProcessClientsStillGetTheirTime(t *testing.T) {
 }
 
 func TestNothingIsLeftAfterManyConnections(t *testing.T) {
-	n := 5000
+	n, err := strconv.Atoi(cmp.Or(os.Getenv("TEAHOUSE_CONNECTS"), "5000"))
+	if err != nil {
+		t.Fatal("TEAHOUSE_CONNECTS: ", err)
+	}
 	if testing.Short() {
 		n = 500
 	}
@@ -358,7 +363,7 @@ func TestNothingIsLeftAfterManyConnections(t *testing.T) {
 	warm, _ := s.connect(t)
 	warm.send(OpText, "x")
 	warm.expect(OpText, "x")
-	fds, goroutines := openFiles(t), runtime.NumGoroutine()
+	fds, goroutines, before := openFiles(t), runtime.NumGoroutine(), heap()
 	var clients sync.WaitGroup
 	for k := range 4 {
 		clients.Go(func() {
@@ -390,6 +395,11 @@ func TestNothingIsLeftAfterManyConnections(t *testing.T) {
 		if time.Since(start) > patience {
 			t.Fatalf("descriptors: %d, were %d; goroutines: %d, were %d", openFiles(t), fds, runtime.NumGoroutine(), goroutines)
 		}
+	}
+	grown := heap() - before
+	t.Logf("%d connections left %d KiB of heap", n, grown>>10)
+	if grown > 1<<20 { // 200 bytes of each of 5,000
+		t.Errorf("the heap grew by %d bytes", grown)
 	}
 }
 
