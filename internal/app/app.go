@@ -90,7 +90,6 @@ type app struct {
 	streams    context.Context // of server-sent events and other long answers
 	endLong    context.CancelFunc
 	background sync.WaitGroup // ends with the streams
-	observed   observed
 }
 
 // open builds the parts from the store upwards.
@@ -131,13 +130,12 @@ func (a *app) build(ctx context.Context) error {
 	a.streams, a.endLong = context.WithCancel(context.WithoutCancel(ctx))
 	a.limiter = limit.New(limit.Options{Off: !c.Limits})
 	a.layer = channels.NewLayer(&channels.LayerOptions{Logger: a.log})
-	a.observed = observe(a.metrics)
 	a.service, err = chat.New(ctx, chat.Options{
 		Store:     a.store,
 		Publish:   live.Publisher(a.layer, a.log),
 		Renamed:   func(u chat.User) { a.live.Renamed(u) },
 		Limiter:   a.limiter,
-		Committed: a.observed.committed,
+		Committed: observeCommits(a.metrics),
 		Logger:    a.log,
 	})
 	if err != nil {

@@ -8,18 +8,14 @@ import (
 	"github.com/teahouse-chat/teahouse/internal/metrics"
 )
 
-// observed feeds the histograms.
-type observed struct {
-	committed func(messages int, took time.Duration)
-}
-
-func observe(m *metrics.Metrics) observed {
+// observeCommits feeds the histograms of the log: chat.Options.Committed.
+func observeCommits(m *metrics.Metrics) func(messages int, took time.Duration) {
 	took := m.Histogram("teahouse_commit_seconds", "Time of one commit of the log, with its fsync.", metrics.Seconds())
 	size := m.Histogram("teahouse_commit_messages", "Messages in one commit of the log.", metrics.Sizes())
-	return observed{committed: func(n int, d time.Duration) {
+	return func(n int, d time.Duration) {
 		took(d.Seconds())
 		size(float64(n))
-	}}
+	}
 }
 
 // register makes every counter of the parts visible.

@@ -196,9 +196,6 @@ func closedStores(t *testing.T, f Factory) {
 }
 
 func reopening(t *testing.T, f Factory) {
-	if !f.Durable {
-		t.Skip("this store keeps nothing: nothing to open again")
-	}
 	dir := t.TempDir()
 	s := f.Open(t, dir)
 	d := draft("a", ann, "n", "hi")
