@@ -34,8 +34,8 @@ func (w *wire) layer(t *testing.T) (*Layer, *wireBroker) {
 	return newTestLayer(t, &LayerOptions{Broker: b}), b
 }
 
-func (b *wireBroker) Start(process string, deliver func(context.Context, Delivery) error) {
-	b.process, b.deliver = process, deliver
+func (b *wireBroker) Start(n Node) {
+	b.process, b.deliver = n.Process, n.Deliver
 }
 
 func (b *wireBroker) change(call string, groups []string, follow bool) error {
@@ -65,7 +65,7 @@ func (b *wireBroker) Publish(ctx context.Context, d Delivery) error {
 	err := b.wire.broken
 	var to []*wireBroker
 	for _, o := range b.wire.brokers {
-		owner, _, _ := strings.Cut(d.Channel, "!")
+		owner, _, _ := strings.Cut(strings.Join(d.Channels, ""), "!")
 		if o != b && (o.follows[d.Group] || strings.HasSuffix(owner, o.process)) {
 			to = append(to, o)
 		}

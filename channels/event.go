@@ -3,6 +3,8 @@ package channels
 import (
 	"context"
 	"fmt"
+	"maps"
+	"math"
 	"strings"
 )
 
@@ -19,8 +21,63 @@ type Event struct {
 	Seq int64
 
 	// Payload is any value in one process. What a Broker can carry is a
-	// map[string]any of strings, numbers, booleans, nil, []byte, lists and maps.
+	// map[string]any of strings, numbers, booleans, nil, []byte, lists and maps,
+	// or a Portable.
 	Payload any
+}
+
+// Portable is a Payload that a Broker can carry: Map makes what arrives in
+// other processes. The sender's own process keeps the value itself.
+type Portable interface {
+	Map() map[string]any
+}
+
+// Keys of Event.Map that are not the payload's.
+const (
+	mapType = "type"
+	mapSeq  = "__seq__" // unknown to Django Channels, whose handlers ignore it
+)
+
+// Map is the event as Brokers write it, and Django Channels with them: its
+// payload with the type among it and, unless it is 0, the Seq as "__seq__". It
+// is a new map, but the values are the payload's.
+func (e Event) Map() (map[string]any, error) {
+	var payload map[string]any
+	switch p := e.Payload.(type) {
+	case nil:
+	case map[string]any:
+		payload = p
+	case Portable:
+		payload = p.Map()
+	default:
+		return nil, fmt.Errorf("channels: an event of type %.64q has a payload of %T, which no broker can carry", e.Type, p)
+	}
+	m := make(map[string]any, len(payload)+2)
+	maps.Copy(m, payload)
+	m[mapType] = e.Type
+	if e.Seq != 0 {
+		m[mapSeq] = e.Seq
+	}
+	return m, nil
+}
+
+// EventFromMap is the reverse of Event.Map. It takes m over. A map without a
+// type, or with one that is no text, is an error.
+func EventFromMap(m map[string]any) (Event, error) {
+	typ, ok := m[mapType].(string)
+	if !ok || typ == "" {
+		return Event{}, fmt.Errorf("channels: an event without a type")
+	}
+	e := Event{Type: typ, Payload: m}
+	switch seq := m[mapSeq].(type) {
+	case int64:
+		e.Seq = seq
+	case uint64:
+		e.Seq = int64(min(seq, math.MaxInt64))
+	}
+	delete(m, mapType)
+	delete(m, mapSeq)
+	return e, nil
 }
 
 // handlerName is the canonical spelling of an event type, the key of handlers.

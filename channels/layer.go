@@ -73,7 +73,16 @@ func NewLayer(o *LayerOptions) *Layer {
 	l.post.init()
 	if o.Broker != nil {
 		l.interest = newInterest(l, o.Broker)
-		o.Broker.Start(l.process, l.deliver)
+		o.Broker.Start(Node{
+			Process:     l.process,
+			Capacity:    func(string) int { return l.capacity },
+			Expiry:      l.expiry,
+			GroupExpiry: l.groupExpiry,
+			Deliver:     l.deliver,
+			Gap:         func(...string) {},
+			Dropped:     func(string, int) {},
+			Logger:      l.log,
+		})
 	}
 	return l
 }

@@ -75,7 +75,7 @@ func (l *Layer) Send(ctx context.Context, channel string, e Event) error {
 	}
 	l.count.sent.Add(1)
 	if l.elsewhere(channel) {
-		return l.publish(ctx, Delivery{Channel: channel, Event: e}, nil)
+		return l.publish(ctx, Delivery{Channels: []string{channel}, Event: e}, nil)
 	}
 	return l.sendHere(channel, e)
 }
