@@ -22,6 +22,7 @@ var mayImport = map[string][]string{
 	"internal/metrics":   {},
 	"internal/config":    {},
 	"internal/arch":      {},
+	"internal/parts":     {},
 
 	"web":                    {"client/js"},
 	"client":                 {"wire"},
