@@ -129,7 +129,7 @@ func (a *app) build(ctx context.Context) error {
 	}
 	a.streams, a.endLong = context.WithCancel(context.WithoutCancel(ctx))
 	a.limiter = limit.New(limit.Options{Off: !c.Limits})
-	a.layer = channels.NewLayer(&channels.LayerOptions{Logger: a.log})
+	a.layer = channels.NewLayer(&channels.LayerOptions{Backlog: c.Backlog, Logger: a.log})
 	a.service, err = chat.New(ctx, chat.Options{
 		Store:     a.store,
 		Publish:   live.Publisher(a.layer, a.log),

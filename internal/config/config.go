@@ -30,6 +30,7 @@ type Config struct {
 	Origins   []string   // further allowed origins, as browsers spell them: scheme://host[:port] in lower case
 	BaseURL   string     // public address without a trailing slash; "" is what the request says
 	Limits    bool       // false switches off every rate and every count of sockets
+	Backlog   int64      // bytes that may wait for slow clients together, at least 1 MiB
 	Admin     string     // host:port of metrics; "" is off
 	File      string     // file that was read; "" is none
 }

@@ -28,7 +28,7 @@ func TestNothingSetIsTheDefault(t *testing.T) {
 	}
 	want := Config{
 		Listen: "localhost:8080", Data: "./teahouse-data", Layer: "memory",
-		LogLevel: slog.LevelInfo, LogFormat: "text", Limits: true,
+		LogLevel: slog.LevelInfo, LogFormat: "text", Limits: true, Backlog: 256 << 20,
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("Load with nothing set (-want +got):\n%s", d)
@@ -42,7 +42,7 @@ func TestEverySettingIsReadFromEveryPlace(t *testing.T) {
 	want := Config{
 		Listen: "[::1]:0", Data: "d", Store: "sqlite:x.db", Layer: "memory", LogLevel: slog.LevelDebug,
 		LogFormat: "json", Origins: []string{"https://a.example", "http://b.example:81"},
-		BaseURL: "https://tea.example", Admin: "localhost:9090",
+		BaseURL: "https://tea.example", Admin: "localhost:9090", Backlog: 64 << 20,
 	}
 	file := write(t, `
 # a comment
@@ -53,19 +53,20 @@ layer = "memory"
 origin = ["https://A.example:443/", "http://b.example:81"]
 base-url = "https://tea.example/"
 limits = false
+backlog = "64 MiB"
 admin = "localhost:9090"
 log-level = "debug"
 log-format = "json"
 `)
 	flags := []string{
 		"--listen", "[::1]:0", "--data=d", "-store", "sqlite:x.db", "--layer=memory", "--origin", "https://A.example:443/",
-		"--origin", "http://b.example:81", "--base-url", "https://tea.example/", "--limits=off", "--admin", "localhost:9090",
+		"--origin", "http://b.example:81", "--base-url", "https://tea.example/", "--limits=off", "--backlog=64MiB", "--admin", "localhost:9090",
 		"--log-level=debug", "--log-format", "json",
 	}
 	env := []string{
 		"TEAHOUSE_LISTEN=[::1]:0", "TEAHOUSE_DATA=d", "TEAHOUSE_STORE=sqlite:x.db", "TEAHOUSE_LAYER=memory",
 		"TEAHOUSE_ORIGIN=https://A.example:443/, http://b.example:81", "TEAHOUSE_BASE_URL=https://tea.example/",
-		"TEAHOUSE_LIMITS=off", "TEAHOUSE_ADMIN=localhost:9090", "TEAHOUSE_LOG_LEVEL=debug", "TEAHOUSE_LOG_FORMAT=json",
+		"TEAHOUSE_LIMITS=off", "TEAHOUSE_BACKLOG=64mib", "TEAHOUSE_ADMIN=localhost:9090", "TEAHOUSE_LOG_LEVEL=debug", "TEAHOUSE_LOG_FORMAT=json",
 	}
 	for _, place := range []struct {
 		name string
@@ -149,6 +150,12 @@ func TestAMistakeIsOneSentenceThatSaysWhatToDo(t *testing.T) {
 		{"an unknown level", []string{"--log-level", "loud"}, nil, "say debug, info, warn or error"},
 		{"an unknown format", []string{"--log-format", "xml"}, nil, "say text or json"},
 		{"a switch that is neither", []string{"--limits", "maybe"}, nil, "say on or off"},
+		{"a size without a number", []string{"--backlog", "MiB"}, nil, "--backlog is \"MiB\": say a whole number of bytes with a unit, such as 256MiB"},
+		{"a size in an unknown unit", nil, []string{"TEAHOUSE_BACKLOG=5 apples"}, "TEAHOUSE_BACKLOG is \"5 apples\": say a whole number"},
+		{"a size with a fraction", []string{"--backlog=1.5GiB"}, nil, "say a whole number"},
+		{"a size below nothing", []string{"--backlog=-1"}, nil, "say a whole number"},
+		{"a size that is too small", file("backlog = 1000"), nil, "is \"1000\": say a size from 1MiB to 1024GiB"},
+		{"a size that is too large", []string{"--backlog=9999999999GiB"}, nil, "say a size from 1MiB to 1024GiB"},
 		{"an origin without a scheme", []string{"--origin", "chat.example"}, nil, "say scheme://host"},
 		{"an origin with a path", []string{"--origin", "http://a.example,http://b.example/x"}, nil, "number 2 holds more than"},
 		{"an origin with a login", []string{"--origin", "http://me:secret@a.example"}, nil, "holds more than"},
@@ -169,6 +176,22 @@ func TestAMistakeIsOneSentenceThatSaysWhatToDo(t *testing.T) {
 				t.Errorf("the error has several lines or tells a password: %q", err)
 			}
 		})
+	}
+}
+
+func TestASizeIsReadInItsUnit(t *testing.T) {
+	for text, want := range map[string]int64{
+		"1048576": 1 << 20, "1048576B": 1 << 20, "1024KiB": 1 << 20, "256MiB": 256 << 20, "256 MiB": 256 << 20,
+		"2gib": 2 << 30, " 3GiB ": 3 << 30, "2000KB": 2e6, "64MB": 64e6, "1GB": 1e9, "1024GiB": 1 << 40,
+	} {
+		if got, err := size(text, 1<<20, 1<<40); got != want || err != nil {
+			t.Errorf("size(%q) = %d, %v, want %d", text, got, err, want)
+		}
+	}
+	for n, want := range map[int64]string{1000: "1000", 1 << 10: "1KiB", 3 << 20: "3MiB", 1 << 40: "1024GiB"} {
+		if got := sizeText(n); got != want {
+			t.Errorf("sizeText(%d) = %q, want %q", n, got, want)
+		}
 	}
 }
 
@@ -206,10 +229,12 @@ func TestNearestFindsMisspellingsOnly(t *testing.T) {
 	}
 }
 
-// FuzzLoad checks that no input crashes, and that origins come out canonical.
+// FuzzLoad checks that no input crashes, that origins come out canonical and
+// sizes within their bounds.
 func FuzzLoad(f *testing.F) {
 	f.Add("--listen", "LOG_LEVEL", "debug", "origin = [\"http://a.example\"]")
 	f.Add("--origin=http://[::1]:80", "ORIGIN", "https://é.example", "[a]\nb = 1979-05-27")
+	f.Add("--backlog=18014398509481985KiB", "BACKLOG", "1.5GiB", "backlog = 9223372036854775807")
 	f.Add("-", "", "", "\x00")
 	f.Fuzz(func(t *testing.T, arg, name, text, file string) {
 		path := filepath.Join(t.TempDir(), "f")
@@ -219,6 +244,9 @@ func FuzzLoad(f *testing.F) {
 		c, err := Load([]string{arg}, []string{envPrefix + name + "=" + text, "TEAHOUSE_CONFIG=" + path})
 		if err != nil {
 			return
+		}
+		if c.Backlog < 1<<20 || c.Backlog > 1<<40 {
+			t.Errorf("a backlog of %d bytes", c.Backlog)
 		}
 		for _, o := range c.Origins {
 			if again, err := origin(o); err != nil || again != o {
