@@ -4,12 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"runtime/debug"
 	"time"
 )
 
 const (
-	batchDrafts = 512     // in one commit
+	batchDrafts = 2048    // in one commit
 	batchBytes  = 1 << 20 // of text in one commit
 
 	faultLogEvery = 10 * time.Second // while the store stays broken
@@ -40,6 +41,7 @@ func (s *Service) write(ctx context.Context) {
 		case <-later:
 			continue
 		}
+		runtime.Gosched() // whoever can post now joins the batch; costs nothing when nobody can
 		s.gather(p)
 		if unmade := s.commit(ctx, s.batch, false); len(unmade) > 0 {
 			if made := s.admitRooms(unmade); len(made) > 0 {

@@ -41,8 +41,8 @@ var sqlite = dialect{
 			"trusted_schema(0)",
 			"temp_store(memory)",
 			"cache_size(-4096)",            // KiB
-			"wal_autocheckpoint(2000)",     // pages: 8 MiB
-			"journal_size_limit(16777216)", // bytes kept of a log that grew
+			"wal_autocheckpoint(4000)",     // pages: 16 MiB
+			"journal_size_limit(33554432)", // bytes kept of a log that grew
 		)
 	},
 	readDSN: func(path string) string {

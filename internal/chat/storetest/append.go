@@ -159,7 +159,7 @@ func mixedBatch(t *testing.T, f Factory) {
 
 func largeBatch(t *testing.T, f Factory) {
 	s := open(t, f)
-	for _, n := range []int{1, 2, 3, 63, 64, 65, 127, 300, 512} {
+	for _, n := range []int{1, 2, 3, 63, 64, 65, 127, 300, 2048} {
 		room := fmt.Sprint("room", n)
 		var batch []chat.Draft
 		for i := range n {
