@@ -125,7 +125,13 @@ func (c *Conn) ChannelName() string {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.channelName()
+}
+
+// channelName is ChannelName where there is a layer. The caller holds mu.
+func (c *Conn) channelName() string {
 	if c.name == "" {
+		l := c.endpoint.layer
 		c.name = l.NewChannel("")
 		if !c.ended {
 			l.post.addConn(c.name, c)
@@ -235,14 +241,18 @@ func (c *Conn) addMember(group string, m *member, how itemKind) error {
 // before has been given to the connection, and nothing else will be. Leaving a
 // group that was not joined does nothing.
 func (c *Conn) GroupDiscard(ctx context.Context, group string) error {
+	return wait(ctx, c.dropMember(group))
+}
+
+// dropMember ends a membership; see group.leave for the result.
+func (c *Conn) dropMember(group string) <-chan struct{} {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	i := slices.IndexFunc(c.groups, func(m *member) bool { return m.group.name == group })
 	if i < 0 {
-		c.mu.Unlock()
 		return nil
 	}
 	m := c.groups[i]
 	c.groups = slices.Delete(c.groups, i, i+1)
-	c.mu.Unlock()
-	return wait(ctx, m.group.leave(m))
+	return m.group.leave(m) // under mu: who is not listed has left
 }

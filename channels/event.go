@@ -34,14 +34,22 @@ type Portable interface {
 
 // Keys of Event.Map that are not the payload's.
 const (
-	mapType = "type"
-	mapSeq  = "__seq__" // unknown to Django Channels, whose handlers ignore it
+	mapType    = "type"
+	mapSeq     = "__seq__"          // unknown to Django Channels, whose handlers ignore it
+	mapChannel = "__asgi_channel__" // where Django Channels writes an event's destination
 )
 
 // Map is the event as Brokers write it, and Django Channels with them: its
 // payload with the type among it and, unless it is 0, the Seq as "__seq__". It
 // is a new map, but the values are the payload's.
+//
+// A type that would harm the consumers of Django Channels is an error: none, one
+// that begins with a period or an underscore, or one of their protocols, such as
+// websocket.receive. So is "__seq__" or "__asgi_channel__" in the payload.
 func (e Event) Map() (map[string]any, error) {
+	if !legalType(e.Type) {
+		return nil, fmt.Errorf("channels: the type %.64q is not for events", e.Type)
+	}
 	var payload map[string]any
 	switch p := e.Payload.(type) {
 	case nil:
@@ -51,6 +59,11 @@ func (e Event) Map() (map[string]any, error) {
 		payload = p.Map()
 	default:
 		return nil, fmt.Errorf("channels: an event of type %.64q has a payload of %T, which no broker can carry", e.Type, p)
+	}
+	for _, key := range [...]string{mapSeq, mapChannel} {
+		if _, taken := payload[key]; taken {
+			return nil, fmt.Errorf("channels: an event of type %.64q has a payload with the reserved key %q", e.Type, key)
+		}
 	}
 	m := make(map[string]any, len(payload)+2)
 	maps.Copy(m, payload)
@@ -69,11 +82,15 @@ func EventFromMap(m map[string]any) (Event, error) {
 		return Event{}, fmt.Errorf("channels: an event without a type")
 	}
 	e := Event{Type: typ, Payload: m}
-	switch seq := m[mapSeq].(type) {
+	switch seq := m[mapSeq].(type) { // by whatever decoder
 	case int64:
 		e.Seq = seq
 	case uint64:
 		e.Seq = int64(min(seq, math.MaxInt64))
+	case float64:
+		if seq == math.Trunc(seq) && math.Abs(seq) < 1<<53 {
+			e.Seq = int64(seq)
+		}
 	}
 	delete(m, mapType)
 	delete(m, mapSeq)
@@ -83,6 +100,20 @@ func EventFromMap(m map[string]any) (Event, error) {
 // handlerName is the canonical spelling of an event type, the key of handlers.
 func handlerName(typ string) string { return strings.ReplaceAll(typ, ".", "_") }
 
+// legalType tells whether a type is one for events: not that of a private method,
+// nor of what a server tells a consumer of Django Channels about its client.
+func legalType(typ string) bool {
+	if typ == "" || typ[0] == '.' || typ[0] == '_' {
+		return false
+	}
+	for _, protocol := range [...]string{"websocket", "http"} {
+		if rest, ok := strings.CutPrefix(typ, protocol); ok && rest != "" && (rest[0] == '.' || rest[0] == '_') {
+			return false
+		}
+	}
+	return true
+}
+
 // EventHandler is for consumers that answer events one connection at a time:
 // those of a type Options.Render does not name, and those sent to the
 // connection's own channel. Event never runs at the same time as another
@@ -90,6 +121,14 @@ func handlerName(typ string) string { return strings.ReplaceAll(typ, ".", "_") }
 // except ErrNoHandler, which is counted and logged and no more.
 type EventHandler interface {
 	Event(ctx context.Context, c *Conn, e Event) error
+}
+
+// GapHandler is for consumers that want to know when the connection between the
+// processes was lost: events of other processes to these groups of theirs may be
+// missing. Gap is called like Event, once for each such time, and its error ends
+// the connection as one of Event does.
+type GapHandler interface {
+	Gap(ctx context.Context, c *Conn, groups []string) error
 }
 
 // LossHandler is for consumers that want to know when events for them were
@@ -107,11 +146,11 @@ type Router[C any] struct {
 
 // On registers f for events of a type; method expressions such as
 // (*Chat).Message fit. Registering a type twice, dots and underscores being
-// equal, panics: it is a mistake in the program.
+// equal, or one that Event.Map refuses, panics: it is a mistake in the program.
 func (r *Router[C]) On(typ string, f func(C, context.Context, *Conn, Event) error) *Router[C] {
 	name := handlerName(typ)
-	if name == "" || f == nil {
-		panic("channels: Router.On needs a type and a function")
+	if !legalType(typ) || f == nil {
+		panic(fmt.Sprintf("channels: Router.On: needs a function and a type for events, not %q", typ))
 	}
 	if _, twice := r.handlers[name]; twice {
 		panic(fmt.Sprintf("channels: Router.On: %q registered twice", typ))

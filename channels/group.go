@@ -27,6 +27,7 @@ type group struct {
 	mu        sync.Mutex
 	dead      bool
 	count     int
+	joins     uint64 // ever
 	parts     []*part
 	endpoints []endpointCount // those that have members here
 }
@@ -41,7 +42,8 @@ type endpointCount struct {
 type published struct {
 	event  Event
 	frames []rendered
-	cost   int // bytes it is counted as while it waits
+	cost   int  // bytes it is counted as while it waits
+	gap    *gap // itemGap, which has nothing else
 }
 
 // rendered is what an event looks like to the members of one endpoint.
@@ -63,8 +65,8 @@ func (p *published) on(e *Endpoint) (rendered, bool) {
 
 // send renders ev once for every endpoint with members and queues it for all.
 // It waits while a part has more than maxQueued bytes waiting: that is how a
-// group slows its senders down.
-func (g *group) send(ctx context.Context, ev Event) error {
+// group slows its senders down. b, which may be nil, learns who got it.
+func (g *group) send(ctx context.Context, ev Event, b *beside) error {
 	pub := &published{event: ev, cost: eventCost}
 	var failed error
 	for {
@@ -74,11 +76,19 @@ func (g *group) send(ctx context.Context, ev Event) error {
 			return failed
 		}
 		missing := g.unrendered(pub)
+		if b != nil && !b.current(g) {
+			g.mu.Unlock()
+			b.find(g)
+			continue
+		}
 		if missing == nil {
 			full := g.full()
 			if full == nil {
 				for _, p := range g.parts {
 					p.put(item{kind: itemEvent, pub: pub})
+				}
+				if b != nil {
+					b.queue()
 				}
 			}
 			g.mu.Unlock()
@@ -135,6 +145,7 @@ func (g *group) join(m *member, how itemKind) bool {
 	m.group, m.part = g, g.leastPart()
 	m.part.count++
 	g.count++
+	g.joins++
 	if m.endpoint != nil {
 		g.countEndpoint(m.endpoint, 1)
 	}

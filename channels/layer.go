@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,11 +17,18 @@ import (
 // brackets; they are those of Django Channels.
 type LayerOptions struct {
 	Capacity    int           // events waiting in one channel, or for one connection's Event [100]
+	Capacities  []Capacity    // the same for channels of some names: the first that matches
 	Expiry      time.Duration // age at which an event nobody received is dropped [60s]
 	GroupExpiry time.Duration // since its last GroupAdd, after which a channel leaves a group [24h]; connections stay
 	Backlog     int64         // bytes waiting for slow clients of all its endpoints together [256 MiB]; above, the worst: CloseTooSlow
 	Broker      Broker        // nil: the layer is this process alone
-	Logger      *slog.Logger  // for drops, at most one line in 10 s for each cause [slog.Default()]
+
+	// Gap is told when events of other processes to some groups, or without
+	// groups to all, may have been lost, before any GapHandler is. The broker
+	// waits for it.
+	Gap func(groups []string)
+
+	Logger *slog.Logger // for drops, at most one line in 10 s for each cause [slog.Default()]
 }
 
 // Layer carries events: to one channel by its name, and to all members of a
@@ -32,12 +40,16 @@ type LayerOptions struct {
 type Layer struct {
 	// fixed
 	capacity    int
+	capacities  []Capacity
 	expiry      time.Duration
 	groupExpiry time.Duration
 	log         *slog.Logger
 	budget      *websocket.Budget // of its endpoints' backlogs
 	process     string            // in the names of this process's channels, random
 	interest    *interest         // nil without a broker
+	queuer      Queuer            // the broker, or nil
+	enroller    Enroller          // the broker, or nil
+	onGap       func(groups []string)
 
 	count   counters
 	runners sync.WaitGroup // rounds in progress
@@ -60,6 +72,8 @@ func NewLayer(o *LayerOptions) *Layer {
 	_, _ = rand.Read(id[:]) // never fails
 	l := &Layer{
 		capacity:    cmp.Or(o.Capacity, 100),
+		capacities:  slices.Clone(o.Capacities),
+		onGap:       o.Gap,
 		expiry:      cmp.Or(o.Expiry, time.Minute),
 		groupExpiry: cmp.Or(o.GroupExpiry, 24*time.Hour),
 		log:         o.Logger,
@@ -73,14 +87,16 @@ func NewLayer(o *LayerOptions) *Layer {
 	l.post.init()
 	if o.Broker != nil {
 		l.interest = newInterest(l, o.Broker)
+		l.queuer, _ = o.Broker.(Queuer)
+		l.enroller, _ = o.Broker.(Enroller)
 		o.Broker.Start(Node{
 			Process:     l.process,
-			Capacity:    func(string) int { return l.capacity },
+			Capacity:    l.capacityOf,
 			Expiry:      l.expiry,
 			GroupExpiry: l.groupExpiry,
 			Deliver:     l.deliver,
-			Gap:         func(...string) {},
-			Dropped:     func(string, int) {},
+			Gap:         l.gapped,
+			Dropped:     l.dropped,
 			Logger:      l.log,
 		})
 	}
@@ -97,7 +113,9 @@ func (l *Layer) NewChannel(prefix string) string {
 }
 
 // GroupAdd makes a channel a member of a group, or renews its membership. The
-// name of a connection (Conn.ChannelName) makes that connection join.
+// name of a connection (Conn.ChannelName) makes that connection join. A channel
+// of another process, or of none, is for a broker that is an Enroller; with
+// another it is errors.ErrUnsupported.
 func (l *Layer) GroupAdd(ctx context.Context, group, channel string) error {
 	if err := checkName("channel", channel); err != nil {
 		return err
@@ -107,6 +125,9 @@ func (l *Layer) GroupAdd(ctx context.Context, group, channel string) error {
 	}
 	if err := checkName("group", group); err != nil {
 		return err
+	}
+	if l.elsewhere(channel) {
+		return l.enroll(channel, func(e Enroller) error { return e.GroupAdd(ctx, group, channel) })
 	}
 	if err := l.addBox(group, channel); err != nil {
 		return err
@@ -120,6 +141,9 @@ func (l *Layer) GroupDiscard(ctx context.Context, group, channel string) error {
 	if c := l.post.conn(channel); c != nil {
 		return c.GroupDiscard(ctx, group)
 	}
+	if l.elsewhere(channel) {
+		return l.enroll(channel, func(e Enroller) error { return e.GroupDiscard(ctx, group, channel) })
+	}
 	return wait(ctx, l.discardBox(group, channel))
 }
 
@@ -129,7 +153,8 @@ func (l *Layer) GroupDiscard(ctx context.Context, group, channel string) error {
 //
 // It waits only while the group has 4 MiB of events not yet written, and for the
 // broker. An error says that some members will not get the event: those of an
-// endpoint that failed to render it, or those in other processes.
+// endpoint that failed to render it, or those in other processes. A member that
+// is full is no error: it is counted in Stats, and told if it is a consumer.
 func (l *Layer) GroupSend(ctx context.Context, group string, e Event) error {
 	if err := checkName("group", group); err != nil {
 		return err
@@ -137,7 +162,7 @@ func (l *Layer) GroupSend(ctx context.Context, group string, e Event) error {
 	l.count.sent.Add(1)
 	var err error
 	if g := l.group(group); g != nil {
-		err = g.send(ctx, e)
+		err = g.send(ctx, e, nil)
 	}
 	if l.interest != nil {
 		err = l.publish(ctx, Delivery{Group: group, Event: e}, err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/teahouse-chat/teahouse/internal/websocket"
@@ -201,17 +202,64 @@ func (c *Conn) push(e Event) bool {
 	case !handles:
 		l.lost(lossUnhandled, 1)
 		return true
-	case len(c.inbox) >= l.capacity:
+	case len(c.inbox) >= c.capacity():
 		c.missed++
 		l.lost(lossFull, 1)
 		return false
 	}
+	c.enqueue(e)
+	return true
+}
+
+// capacity is how many events may wait in the inbox. The caller holds mu.
+func (c *Conn) capacity() int {
+	l := c.endpoint.layer
+	if len(l.capacities) == 0 {
+		return l.capacity
+	}
+	return l.capacityOf(c.channelName())
+}
+
+// gapped queues the news of a gap, with what is not yet told.
+func (c *Conn) gapped(groups []string) {
+	if _, handles := c.consumer.(GapHandler); !handles {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ended {
+		return
+	}
+	for i := range c.inbox {
+		if told, ok := c.inbox[i].Payload.(gapNews); ok {
+			all := append(slices.Clone(told), groups...)
+			slices.Sort(all)
+			c.inbox[i].Payload = slices.Compact(all)
+			return
+		}
+	}
+	c.enqueue(Event{Payload: gapNews(groups)})
+}
+
+// gapNews is the payload of an event that this package puts into an inbox, in its
+// order with the others and beyond the capacity.
+type gapNews []string
+
+// enqueue appends to the inbox. The caller holds mu.
+func (c *Conn) enqueue(e Event) {
 	c.inbox = append(c.inbox, e)
 	if c.pumping == nil {
 		c.pumping = make(chan struct{})
 		go c.pump(c.pumping)
 	}
-	return true
+}
+
+// handle gives what was queued to the consumer's method for it.
+func (c *Conn) handle(e Event) error {
+	if groups, ok := e.Payload.(gapNews); ok {
+		return c.consumer.(GapHandler).Gap(c.ctx, c, groups)
+	}
+	return c.consumer.(EventHandler).Event(c.ctx, c, e)
 }
 
 // pump hands the queued events to the consumer one by one, and ends when there
@@ -237,7 +285,7 @@ func (c *Conn) pump(done chan struct{}) {
 			if h, ok := c.consumer.(LossHandler); ok && missed > 0 {
 				h.Lost(c.ctx, c, missed)
 			}
-			return c.consumer.(EventHandler).Event(c.ctx, c, e)
+			return c.handle(e)
 		})
 		switch {
 		case errors.Is(err, ErrNoHandler):

@@ -22,13 +22,23 @@ type post struct {
 // post.mu.
 type mailbox struct {
 	// fixed
-	name  string
-	layer *Layer
+	name     string
+	layer    *Layer
+	capacity int
 
 	queue   []posted
 	waiting []chan Event // receivers, of capacity 1; only while queue is empty
 	groups  []boxMember
+
+	// of a subscription
+	kept   bool // until it is closed
+	closed bool
+	missed bool // events, since the receiver was last told
 }
+
+// missed is the payload of an event made here that tells a subscription that it
+// missed some.
+type missed struct{}
 
 type posted struct {
 	event Event
@@ -68,7 +78,8 @@ func (p *post) dropConn(name string) {
 // name of a connection, to that consumer's Event. It never waits for them; a
 // channel with Capacity events waiting is ErrChannelFull.
 //
-// A channel whose name belongs to another process is the broker's to reach.
+// A channel whose name belongs to another process is the broker's to reach, and
+// so is one without an exclamation mark if the broker is a Queuer.
 func (l *Layer) Send(ctx context.Context, channel string, e Event) error {
 	if err := checkName("channel", channel); err != nil {
 		return err
@@ -99,14 +110,24 @@ func (l *Layer) sendHere(channel string, e Event) error {
 
 // Receive takes the oldest event of a channel, waiting for one until ctx ends.
 // Of several receivers each event reaches one. An event taken from the channel
-// is always returned, also when ctx ends at that moment.
+// is always returned, also when ctx ends at that moment. A channel of another
+// process is ErrBadName.
 func (l *Layer) Receive(ctx context.Context, channel string) (Event, error) {
 	if err := checkName("channel", channel); err != nil {
 		return Event{}, err
 	}
+	if l.elsewhere(channel) {
+		return l.receiveElsewhere(ctx, channel)
+	}
 	l.post.mu.Lock()
 	b := l.box(channel)
 	expired, leaving := b.expire(time.Now())
+	if b.missed {
+		b.missed = false
+		l.post.mu.Unlock()
+		l.expired(expired, leaving)
+		return Event{Payload: missed{}}, nil
+	}
 	if len(b.queue) > 0 {
 		e := b.queue[0].event
 		b.queue[0] = posted{}
@@ -141,7 +162,7 @@ func (l *Layer) Receive(ctx context.Context, channel string) (Event, error) {
 func (l *Layer) box(name string) *mailbox {
 	b := l.post.boxes[name]
 	if b == nil {
-		b = &mailbox{name: name, layer: l}
+		b = &mailbox{name: name, layer: l, capacity: l.capacityOf(name)}
 		l.post.boxes[name] = b
 		if l.post.sweep == nil {
 			l.post.sweep = time.AfterFunc(l.expiry, l.sweepBoxes)
@@ -152,7 +173,7 @@ func (l *Layer) box(name string) *mailbox {
 
 // tidy forgets a channel that holds nothing. The caller holds post.mu.
 func (l *Layer) tidy(b *mailbox) {
-	if len(b.queue)+len(b.waiting)+len(b.groups) == 0 && l.post.boxes[b.name] == b {
+	if len(b.queue)+len(b.waiting)+len(b.groups) == 0 && !b.kept && l.post.boxes[b.name] == b {
 		delete(l.post.boxes, b.name)
 	}
 }
@@ -166,7 +187,8 @@ func (b *mailbox) add(e Event) bool {
 		b.layer.tidy(b)
 		return true
 	}
-	if len(b.queue) >= b.layer.capacity {
+	if len(b.queue) >= b.capacity {
+		b.missed = b.kept
 		return false
 	}
 	b.queue = append(b.queue, posted{e, time.Now()})
@@ -177,7 +199,7 @@ func (b *mailbox) add(e Event) bool {
 // the channel may have been forgotten since it joined.
 func (b *mailbox) deliver(e Event) {
 	b.layer.post.mu.Lock()
-	ok := b.layer.box(b.name).add(e)
+	ok := b.closed || b.layer.box(b.name).add(e)
 	b.layer.post.mu.Unlock()
 	if !ok {
 		b.layer.lost(lossFull, 1)
@@ -185,14 +207,18 @@ func (b *mailbox) deliver(e Event) {
 }
 
 // expire drops what is too old. An event nobody came for ends the channel's
-// memberships as well: nobody is listening. The caller holds post.mu, and calls
-// expired with the results when it no longer does.
+// memberships as well: nobody is listening; a subscription is told instead. The
+// caller holds post.mu, and calls expired with the results when it no longer does.
 func (b *mailbox) expire(now time.Time) (dropped int, leaving []*member) {
 	for dropped < len(b.queue) && now.Sub(b.queue[dropped].at) >= b.layer.expiry {
 		b.queue[dropped] = posted{}
 		dropped++
 	}
 	b.queue = b.queue[dropped:]
+	if b.kept {
+		b.missed = b.missed || dropped > 0
+		return dropped, nil
+	}
 	b.groups = slices.DeleteFunc(b.groups, func(m boxMember) bool {
 		old := dropped > 0 || now.Sub(m.at) >= b.layer.groupExpiry
 		if old {
@@ -258,23 +284,19 @@ func (l *Layer) addBox(group, channel string) error {
 // discardBox ends a channel's membership; see group.leave for the result.
 func (l *Layer) discardBox(group, channel string) <-chan struct{} {
 	l.post.mu.Lock()
+	defer l.post.mu.Unlock()
 	b := l.post.boxes[channel]
-	var m *member
-	if b != nil {
-		b.groups = slices.DeleteFunc(b.groups, func(g boxMember) bool {
-			if g.member.group.name != group {
-				return false
-			}
-			m = g.member
-			return true
-		})
-		l.tidy(b)
-	}
-	l.post.mu.Unlock()
-	if m == nil {
+	if b == nil {
 		return nil
 	}
-	return m.group.leave(m)
+	i := slices.IndexFunc(b.groups, func(g boxMember) bool { return g.member.group.name == group && g.member.alive() })
+	if i < 0 {
+		return nil
+	}
+	m := b.groups[i].member
+	b.groups = slices.Delete(b.groups, i, i+1)
+	l.tidy(b)
+	return m.group.leave(m) // under mu: who is not listed has left
 }
 
 // flush drops everything but the receivers.

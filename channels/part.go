@@ -42,15 +42,16 @@ const (
 	itemRelease
 	itemLeave
 	itemFlush
+	itemGap
 )
 
 // item is one entry of a part's inbox.
 type item struct {
 	kind   itemKind
-	pub    *published // itemEvent
+	pub    *published // itemEvent, itemGap
 	member *member    // the others, but itemFlush
 	after  int64      // itemRelease
-	done   func()     // itemLeave, itemFlush: called when nothing more is to come
+	done   func()     // itemLeave, itemFlush, itemGap: called at the end of the round
 }
 
 // put appends to the inbox and sees to it that somebody runs the part.

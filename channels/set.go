@@ -56,6 +56,8 @@ func (s *set) deliver(batch []item, w *work) {
 		case it.kind == itemFlush:
 			s.write(w)
 			s.empty()
+		case it.kind == itemGap:
+			it.pub.gap.add(s)
 		case it.member.endpoint != s.endpoint:
 			// for another set
 		case it.kind == itemJoin:

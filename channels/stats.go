@@ -1,6 +1,7 @@
 package channels
 
 import (
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,6 +17,7 @@ const (
 	lossUnhandled  loss = "unhandled"  // its type has neither a renderer nor a handler
 	lossUnrendered loss = "unrendered" // the renderer failed
 	lossSlow       loss = "slow"       // the connection was cut, for its client did not keep up
+	lossIllegal    loss = "illegal"    // another process sent a type that is not for events
 )
 
 // Stats is what a layer has at the moment, and what it has done since it began.
@@ -40,6 +42,10 @@ type Stats struct {
 	Unrendered uint64
 	Slow       uint64
 	Shed       uint64 // of Slow: cut because LayerOptions.Backlog was passed
+	Illegal    uint64 // from other processes, of a type such as websocket.receive or _private
+
+	Dropped map[string]uint64 // by the broker, by its causes
+	Gaps    uint64            // times that an unknown number of events may have been lost on the way here
 }
 
 // counters are Stats while they grow.
@@ -47,10 +53,12 @@ type counters struct {
 	members                                       atomic.Int64
 	sent, rounds, writes, delivered               atomic.Uint64
 	full, expired, unhandled, unrendered, slowest atomic.Uint64
+	illegal, gaps                                 atomic.Uint64
 
 	// guarded by mu
-	mu     sync.Mutex
-	logged map[loss]time.Time
+	mu      sync.Mutex
+	dropped map[string]uint64
+	logged  map[string]time.Time
 }
 
 // Stats counts. It takes the locks of the registry, so call it now and then.
@@ -62,12 +70,16 @@ func (l *Layer) Stats() Stats {
 	channels := len(l.post.boxes) + len(l.post.conns)
 	l.post.mu.Unlock()
 	n := &l.count
+	n.mu.Lock()
+	dropped := maps.Clone(n.dropped)
+	n.mu.Unlock()
 	return Stats{
 		Groups: groups, Members: int(n.members.Load()), Channels: channels,
 		Backlog: l.budget.Waiting(), Shed: l.budget.Shed(),
 		Sent: n.sent.Load(), Rounds: n.rounds.Load(), Writes: n.writes.Load(), Delivered: n.delivered.Load(),
 		Full: n.full.Load(), Expired: n.expired.Load(), Unhandled: n.unhandled.Load(),
-		Unrendered: n.unrendered.Load(), Slow: n.slowest.Load(),
+		Unrendered: n.unrendered.Load(), Slow: n.slowest.Load(), Illegal: n.illegal.Load(),
+		Dropped: dropped, Gaps: n.gaps.Load(),
 	}
 }
 
@@ -79,21 +91,42 @@ func (l *Layer) lost(cause loss, n int) {
 	c := &l.count
 	counter := map[loss]*atomic.Uint64{
 		lossFull: &c.full, lossExpired: &c.expired, lossUnhandled: &c.unhandled,
-		lossUnrendered: &c.unrendered, lossSlow: &c.slowest,
+		lossUnrendered: &c.unrendered, lossSlow: &c.slowest, lossIllegal: &c.illegal,
 	}[cause]
 	total := counter.Add(uint64(n))
 	c.mu.Lock()
-	now := time.Now()
-	last, before := c.logged[cause]
-	tell := !before || now.Sub(last) >= logEvery
-	if tell {
-		if c.logged == nil {
-			c.logged = make(map[loss]time.Time)
-		}
-		c.logged[cause] = now
-	}
+	tell := c.tell(string(cause))
 	c.mu.Unlock()
 	if tell {
 		l.log.Warn("channels: events lost", "cause", string(cause), "total", total)
 	}
+}
+
+// dropped is lost for events the broker dropped.
+func (l *Layer) dropped(cause string, n int) {
+	c := &l.count
+	c.mu.Lock()
+	if c.dropped == nil {
+		c.dropped = make(map[string]uint64)
+	}
+	c.dropped[cause] += uint64(n)
+	total, tell := c.dropped[cause], c.tell("broker: "+cause)
+	c.mu.Unlock()
+	if tell {
+		l.log.Warn("channels: events dropped by the broker", "cause", cause, "total", total)
+	}
+}
+
+// tell tells whether it is time for another log line about a cause. The caller
+// holds mu.
+func (c *counters) tell(cause string) bool {
+	now := time.Now()
+	if last, before := c.logged[cause]; before && now.Sub(last) < logEvery {
+		return false
+	}
+	if c.logged == nil {
+		c.logged = make(map[string]time.Time)
+	}
+	c.logged[cause] = now
+	return true
 }
