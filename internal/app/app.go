@@ -132,7 +132,7 @@ func (a *app) build(ctx context.Context) error {
 	a.layer = channels.NewLayer(&channels.LayerOptions{Backlog: c.Backlog, Logger: a.log})
 	a.service, err = chat.New(ctx, chat.Options{
 		Store:     a.store,
-		Publish:   live.Publisher(a.layer, a.log),
+		Publish:   live.Publisher(a.layer, settings.Epoch, a.log),
 		Renamed:   func(u chat.User) { a.live.Renamed(u) },
 		Limiter:   a.limiter,
 		Committed: observeCommits(a.metrics),

@@ -107,3 +107,21 @@ func TestNewUserIDsArePositiveAndDiffer(t *testing.T) {
 		seen[id] = true
 	}
 }
+
+func TestBridgedPeopleCannotBeTakenForGuests(t *testing.T) {
+	one, other := BridgedID("django", "Ann"), BridgedID("django", "Bob")
+	if one == other || one != BridgedID("django", "Ann") || one == BridgedID("other", "Ann") {
+		t.Errorf("ids %v and %v", one, other)
+	}
+	for _, id := range []UserID{one, other} {
+		if back, err := ParseUserID(id.String()); err != nil || back != id {
+			t.Errorf("%v is read as %v, %v", id, back, err)
+		}
+		if tag := id.Tag(); !id.Bridged() || len(tag) != 4 || !strings.HasPrefix(tag, "via") {
+			t.Errorf("bridged %v, tag %q", id.Bridged(), tag)
+		}
+	}
+	if NewUserID().Bridged() || strings.Contains(crockford, "i") {
+		t.Error("a guest can have what marks the bridged")
+	}
+}

@@ -159,3 +159,20 @@ func TestPeopleWhoAreNewShareTheRateOfTheirAddress(t *testing.T) {
 		t.Errorf("more than the address may say: %v", err)
 	}
 }
+
+func TestWhoSpeaksForManyHasTheRateOfTheAddressOnly(t *testing.T) {
+	limiter := &quota{
+		left:     map[string]int{"messages " + ann.ID.String(): 0, "messages per address bridge": 2},
+		interval: time.Hour, next: time.Now().Add(time.Hour),
+	}
+	s := newService(t, chat.Options{Limiter: limiter})
+	for i := range 3 {
+		p := post("lobby", fmt.Sprint(i), "x")
+		p.Many, p.Address = true, "bridge"
+		_, _, err := s.Post(t.Context(), p)
+		var rate *chat.RateError
+		if i < 2 && err != nil || i == 2 && (!errors.As(err, &rate) || rate.Limit != chat.LimitAddress) {
+			t.Errorf("post %d: %v", i, err)
+		}
+	}
+}

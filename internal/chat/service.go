@@ -142,6 +142,10 @@ type Post struct {
 	// Patient waits for the author's rate instead of being refused: for
 	// senders who cannot be told.
 	Patient bool
+
+	// Many says that the author stands for many people, as a bridge does. They
+	// share the rate of Address, and none of their own.
+	Many bool
 }
 
 // Submit checks a post and hands it to the writer. When it returns nil, done is
@@ -212,8 +216,13 @@ func (s *Service) check(p Post) (Draft, error) {
 // people cost nothing to make, and each has a rate of their own, so what they
 // say first counts against one of their address too.
 func (s *Service) takeMessage(ctx context.Context, p Post) error {
-	if err := s.take(ctx, LimitMessages, p.Author.ID.String(), p.Patient); err != nil || p.Address == "" {
-		return err
+	if !p.Many {
+		if err := s.take(ctx, LimitMessages, p.Author.ID.String(), p.Patient); err != nil {
+			return err
+		}
+	}
+	if p.Address == "" {
+		return nil
 	}
 	if p.Login != nil && p.Login.New {
 		if err := s.take(ctx, LimitGuests, p.Address, p.Patient); err != nil {

@@ -2,6 +2,7 @@ package chat
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"strings"
@@ -22,6 +23,17 @@ func NewUserID() UserID {
 		}
 	}
 }
+
+// BridgedID is the id of somebody who is known to another system by a name and
+// speaks here through a bridge to it: the same for the same system and name. It
+// is negative, which no guest's is, so nobody can be that person by signing in.
+func BridgedID(system, name string) UserID {
+	sum := sha256.Sum256([]byte("teahouse bridge\x00" + system + "\x00" + name))
+	return UserID(binary.BigEndian.Uint64(sum[:8]) | 1<<63)
+}
+
+// Bridged tells whether the person speaks through a bridge.
+func (id UserID) Bridged() bool { return id < 0 }
 
 // String is the public form of the id: 13 characters of lower-case Crockford
 // base 32, which sort as the ids do when these are not negative.
@@ -54,9 +66,14 @@ func ParseUserID(s string) (UserID, error) {
 var errBadUserID = errors.New("not a user id: 13 characters of lower-case Crockford base 32")
 
 // Tag is a short mark, four characters, that tells people of one name apart.
-// Ids close to each other have unlike tags. It identifies nobody.
+// Ids close to each other have unlike tags. It identifies nobody. The tags of
+// bridged people begin with "via", which no other can: its i is not in the
+// alphabet of tags.
 func (id UserID) Tag() string {
 	v := mix(uint64(id))
+	if id.Bridged() {
+		return "via" + crockford[v>>59:v>>59+1]
+	}
 	return string([]byte{crockford[v>>59], crockford[v>>54&31], crockford[v>>49&31], crockford[v>>44&31]})
 }
 

@@ -2,9 +2,13 @@ package live
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"time"
+	"unicode/utf8"
 
 	"github.com/teahouse-chat/teahouse/channels"
 	"github.com/teahouse-chat/teahouse/internal/chat"
@@ -12,23 +16,51 @@ import (
 )
 
 // Types of the events in a room's group. The payload of an event is the wire
-// frame itself, made once by who publishes it.
+// frame itself, made once by who publishes it, in a shared when other processes
+// get it too.
 const (
 	eventMessage = "chat.message" // wire.MessageFrame; Seq is the message's
 	eventTyping  = "chat.typing"  // wire.TypingFrame
-	eventHere    = "chat.here"    // wire.Here
+	eventHere    = "chat.here"    // wire.Here, of this process alone
 	eventRenamed = "chat.renamed" // wire.Renamed
 )
 
-// group is the name of a room's group, as in the original application.
-func group(room string) string { return "chat_" + room }
+// shared is a frame on its way to every process of the chat.
+type shared struct{ frame wire.Frame }
+
+// keyFrame is the key of the frame's JSON text in what a broker carries.
+const keyFrame = "frame"
+
+// Map implements channels.Portable.
+func (s shared) Map() map[string]any { return map[string]any{keyFrame: string(wire.Encode(s.frame))} }
+
+// groupName names the groups of rooms. The store's epoch is in the names: chats
+// with stores of their own may share a broker and never hear each other.
+type groupName string
+
+// groups is the names for the store of an epoch.
+func groups(epoch string) groupName { return groupName("teahouse." + epoch) }
+
+// of is the name of a room's group: legal for every broker as it is, and never
+// one that the original application would use, whose consumers cannot handle
+// what is sent here.
+func (g groupName) of(room string) string {
+	for i := range len(room) {
+		if c := room[i]; c != '-' && c != '_' && (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') {
+			sum := sha256.Sum256([]byte(room))
+			return string(g) + ".hash." + hex.EncodeToString(sum[:16])
+		}
+	}
+	return string(g) + ".room." + room
+}
 
 // Publisher gives chat.Service its way into the layer: each stored message
-// becomes an event of its room.
-func Publisher(layer *channels.Layer, log *slog.Logger) func(room string, m chat.Message) {
+// becomes an event of its room. The epoch is the store's.
+func Publisher(layer *channels.Layer, epoch string, log *slog.Logger) func(room string, m chat.Message) {
+	name := groups(epoch)
 	return func(room string, m chat.Message) {
-		e := channels.Event{Type: eventMessage, Seq: m.Seq, Payload: wire.MessageFrame{Room: room, Message: message(m)}}
-		if err := layer.GroupSend(context.Background(), group(room), e); err != nil {
+		e := channels.Event{Type: eventMessage, Seq: m.Seq, Payload: shared{wire.MessageFrame{Room: room, Message: message(m)}}}
+		if err := layer.GroupSend(context.Background(), name.of(room), e); err != nil {
 			// The message is stored; members find it when they resume.
 			log.Error("publish message", "room", room, "seq", m.Seq, "err", err)
 		}
@@ -54,17 +86,81 @@ func messages(ms []chat.Message) []wire.Message {
 // frame is a wire frame on its way to one socket.
 func frame(f wire.Frame) channels.Frame { return channels.TextFrame(wire.Encode(f)) }
 
-func renderFrame(e channels.Event) (channels.Frame, error) {
-	return frame(e.Payload.(wire.Frame)), nil
+// received reads a frame that another process sent, of the type T. Nothing it
+// sent is trusted to be whole: an error is counted and the event ignored.
+func received[T wire.Frame](e channels.Event) (f T, text string, err error) {
+	payload, _ := e.Payload.(map[string]any)
+	text, ok := payload[keyFrame].(string)
+	if !ok || !utf8.ValidString(text) {
+		return f, "", fmt.Errorf("an event %q of another process has no frame", e.Type)
+	}
+	any, err := wire.DecodeServer([]byte(text))
+	if err != nil {
+		return f, "", fmt.Errorf("an event %q of another process: %w", e.Type, err)
+	}
+	if f, ok = any.(T); !ok {
+		return f, "", fmt.Errorf("an event %q of another process has a frame of type %.64q", e.Type, frameType(any))
+	}
+	return f, text, nil
+}
+
+func frameType(f wire.Frame) string {
+	if f == nil {
+		return ""
+	}
+	return f.FrameType()
+}
+
+// receivedMessage is received for messages, whose position stands twice.
+func receivedMessage(e channels.Event) (wire.MessageFrame, string, error) {
+	m, text, err := received[wire.MessageFrame](e)
+	if err == nil && (m.Seq <= 0 || m.Seq != e.Seq) {
+		err = fmt.Errorf("a message of another process has the positions %d and %d", m.Seq, e.Seq)
+	}
+	return m, text, err
+}
+
+// richly renders frames of the type T as they are.
+func richly[T wire.Frame](read func(channels.Event) (T, string, error)) func(channels.Event) (channels.Frame, error) {
+	return func(e channels.Event) (channels.Frame, error) {
+		if s, ok := e.Payload.(shared); ok {
+			return frame(s.frame), nil
+		}
+		_, text, err := read(e)
+		if err != nil {
+			return channels.Frame{}, err
+		}
+		return channels.TextFrame([]byte(text)), nil
+	}
+}
+
+// renderHere renders what is never sent to other processes.
+func renderHere(e channels.Event) (channels.Frame, error) {
+	here, ok := e.Payload.(wire.Here)
+	if !ok {
+		return channels.Frame{}, fmt.Errorf("an event %q does not come from another process", e.Type)
+	}
+	return frame(here), nil
 }
 
 func renderNothing(channels.Event) (channels.Frame, error) { return channels.Frame{}, nil }
 
 func renderPlain(e channels.Event) (channels.Frame, error) {
-	m := e.Payload.(wire.MessageFrame)
+	m, err := plainly(e)
+	if err != nil {
+		return channels.Frame{}, err
+	}
 	return channels.TextFrame(wire.EncodePlain(wire.PlainMessage{
 		Message: m.Text, Username: m.Author.Name, Seq: m.Seq,
 	})), nil
+}
+
+func plainly(e channels.Event) (wire.MessageFrame, error) {
+	if s, ok := e.Payload.(shared); ok {
+		return s.frame.(wire.MessageFrame), nil
+	}
+	m, _, err := receivedMessage(e)
+	return m, err
 }
 
 type renderers = map[string]func(channels.Event) (channels.Frame, error)
@@ -72,7 +168,8 @@ type renderers = map[string]func(channels.Event) (channels.Frame, error)
 // richRender and plainRender are fixed.
 var (
 	richRender = renderers{
-		eventMessage: renderFrame, eventTyping: renderFrame, eventHere: renderFrame, eventRenamed: renderFrame,
+		eventMessage: richly(receivedMessage), eventTyping: richly(received[wire.TypingFrame]),
+		eventHere: renderHere, eventRenamed: richly(received[wire.Renamed]),
 	}
 	plainRender = renderers{
 		eventMessage: renderPlain, eventTyping: renderNothing, eventHere: renderNothing, eventRenamed: renderNothing,

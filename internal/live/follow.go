@@ -18,11 +18,11 @@ func (s *Server) Follow(ctx context.Context, room string, after int64, send func
 	if err != nil {
 		return err
 	}
-	channel := s.layer.NewChannel("follow")
-	defer s.layer.GroupDiscard(context.WithoutCancel(ctx), group(slug), channel)
+	name, channel := s.groups.of(slug), s.layer.NewChannel("follow")
+	defer s.layer.GroupDiscard(context.WithoutCancel(ctx), name, channel)
 	for {
 		// Again each time: a membership of a channel expires, see LayerOptions.
-		if err := s.layer.GroupAdd(ctx, group(slug), channel); err != nil {
+		if err := s.layer.GroupAdd(ctx, name, channel); err != nil {
 			return fmt.Errorf("follow a room: %w", err)
 		}
 		if after, err = s.sendAfter(ctx, slug, after, send); err != nil {

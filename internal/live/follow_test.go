@@ -58,10 +58,28 @@ func open(t *testing.T) *house {
 
 func openWith(t *testing.T, limiter chat.Limiter) *house {
 	t.Helper()
-	h := &house{layer: channels.NewLayer(&channels.LayerOptions{Logger: slog.New(slog.DiscardHandler)})}
 	store := memstore.New()
-	var err error
-	h.service, err = chat.New(t.Context(), chat.Options{Store: store, Publish: Publisher(h.layer, slog.New(slog.DiscardHandler)), Limiter: limiter, Logger: slog.New(slog.DiscardHandler)})
+	t.Cleanup(func() {
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return openOn(t, store, nil, limiter)
+}
+
+// openOn opens a house on a store, which it does not close, and on a broker, if
+// there is one.
+func openOn(t *testing.T, store chat.Store, broker channels.Broker, limiter chat.Limiter) *house {
+	t.Helper()
+	log := slog.New(slog.DiscardHandler)
+	settings, err := store.Settings(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &house{layer: channels.NewLayer(&channels.LayerOptions{Broker: broker, Logger: log})}
+	h.service, err = chat.New(t.Context(), chat.Options{
+		Store: store, Publish: Publisher(h.layer, settings.Epoch, log), Limiter: limiter, Logger: log,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +89,7 @@ func openWith(t *testing.T, limiter chat.Limiter) *house {
 	})
 	t.Cleanup(func() {
 		ctx := context.WithoutCancel(t.Context())
-		if err := errors.Join(h.Shutdown(ctx), h.service.Shutdown(ctx), store.Close()); err != nil {
+		if err := errors.Join(h.Shutdown(ctx), h.service.Shutdown(ctx), h.layer.Close()); err != nil {
 			t.Error(err)
 		}
 	})

@@ -34,7 +34,7 @@ func (r *rich) join(ctx context.Context, c *channels.Conn, ref string, f wire.Jo
 		about.Code, about.Message = wire.CodeBadSeq, "A position needs its epoch: say it in hello or in join."
 		return c.Send(frame(about))
 	}
-	hold, err := c.GroupJoin(ctx, group(room))
+	hold, err := c.GroupJoin(ctx, r.server.groups.of(room))
 	if err != nil {
 		return err
 	}
@@ -85,7 +85,7 @@ func (r *rich) refuseJoin(ctx context.Context, c *channels.Conn, room string, ab
 	case chat.RetryAfter(err) > 0:
 		return storeFailed(err)
 	}
-	if err := c.GroupDiscard(ctx, group(room)); err != nil {
+	if err := c.GroupDiscard(ctx, r.server.groups.of(room)); err != nil {
 		return err
 	}
 	return r.fail(c, about, err)

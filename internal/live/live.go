@@ -63,6 +63,7 @@ type Server struct {
 	// fixed
 	layer      *channels.Layer
 	service    *chat.Service
+	groups     groupName
 	identities Identities
 	sockets    Sockets
 	limiter    chat.Limiter
@@ -82,6 +83,7 @@ func New(o Options) *Server {
 	s := &Server{
 		layer:      o.Layer,
 		service:    o.Service,
+		groups:     groups(o.Service.Epoch()),
 		identities: o.Identities,
 		sockets:    o.Sockets,
 		limiter:    o.Limiter,
@@ -150,7 +152,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 
 // send publishes a best-effort event in a room.
 func (s *Server) send(room string, e channels.Event) {
-	if err := s.layer.GroupSend(context.Background(), group(room), e); err != nil {
+	if err := s.layer.GroupSend(context.Background(), s.groups.of(room), e); err != nil {
 		s.log.Warn("publish", "room", room, "type", e.Type, "err", err)
 	}
 }

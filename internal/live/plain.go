@@ -49,7 +49,7 @@ func (p *plain) Connect(ctx context.Context, c *channels.Conn) error {
 		}
 	}
 	p.login = login
-	if err := c.GroupAdd(ctx, group(room)); err != nil {
+	if err := c.GroupAdd(ctx, s.groups.of(room)); err != nil {
 		p.socket.close()
 		return err
 	}

@@ -171,10 +171,10 @@ func (p *presence) digest(room string, a *attendance, round int) {
 		p.publish(room, channels.Event{Type: eventHere, Payload: here})
 	}
 	for _, someone := range renamed {
-		p.publish(room, channels.Event{Type: eventRenamed, Payload: wire.Renamed{Person: someone}})
+		p.publish(room, channels.Event{Type: eventRenamed, Payload: shared{wire.Renamed{Person: someone}}})
 	}
 	if len(typing.People) > 0 {
-		p.publish(room, channels.Event{Type: eventTyping, Payload: typing})
+		p.publish(room, channels.Event{Type: eventTyping, Payload: shared{typing}})
 	}
 }
 

@@ -25,9 +25,13 @@ type told struct {
 }
 
 func (t *told) publish(room string, e channels.Event) {
+	f, local := e.Payload.(wire.Frame)
+	if !local {
+		f = e.Payload.(shared).frame
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.events = append(t.events, room+" "+string(wire.Encode(e.Payload.(wire.Frame))))
+	t.events = append(t.events, room+" "+string(wire.Encode(f)))
 }
 
 // take returns what was published since the last take.

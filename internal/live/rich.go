@@ -202,7 +202,7 @@ func (r *rich) drop(ctx context.Context, c *channels.Conn, room string) error {
 	r.posts.Wait() // the room is where they are answered
 	r.rooms = slices.Delete(r.rooms, i, i+1)
 	r.server.presence.leave(room, r.login.User.ID)
-	return c.GroupDiscard(ctx, group(room))
+	return c.GroupDiscard(ctx, r.server.groups.of(room))
 }
 
 // post hands the text to the log and returns; what comes of it is told when

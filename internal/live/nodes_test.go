@@ -1,0 +1,291 @@
+package live
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/teahouse-chat/teahouse/channels"
+	"github.com/teahouse-chat/teahouse/channels/channelstest"
+	"github.com/teahouse-chat/teahouse/internal/chat/memstore"
+	"github.com/teahouse-chat/teahouse/wire"
+)
+
+// street joins the layers of a test, as Redis would.
+type street struct {
+	mu    sync.Mutex
+	ends  []*end
+	stuck chan struct{} // Publish waits until it is closed; nil does not
+	down  error         // of Publish
+}
+
+// end is the broker of one layer.
+type end struct {
+	street  *street
+	node    channels.Node
+	follows map[string]bool
+	sent    []string // types of events
+}
+
+func (s *street) end() *end {
+	e := &end{street: s, follows: map[string]bool{}}
+	s.ends = append(s.ends, e)
+	return e
+}
+
+func (e *end) Start(n channels.Node) { e.node = n }
+
+func (e *end) Follow(_ context.Context, groups []string) error   { return e.change(groups, true) }
+func (e *end) Unfollow(_ context.Context, groups []string) error { return e.change(groups, false) }
+
+func (e *end) change(groups []string, follow bool) error {
+	e.street.mu.Lock()
+	defer e.street.mu.Unlock()
+	for _, g := range groups {
+		e.follows[g] = follow
+	}
+	return nil
+}
+
+func (e *end) Publish(ctx context.Context, d channels.Delivery) error {
+	m, err := d.Event.Map()
+	if err != nil {
+		return err
+	}
+	if d.Event, err = channels.EventFromMap(m); err != nil {
+		return err
+	}
+	s := e.street
+	s.mu.Lock()
+	stuck, down := s.stuck, s.down
+	e.sent = append(e.sent, d.Event.Type)
+	var to []*end
+	for _, o := range s.ends {
+		if o != e && o.follows[d.Group] {
+			to = append(to, o)
+		}
+	}
+	s.mu.Unlock()
+	if stuck != nil {
+		select {
+		case <-stuck:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	if down != nil {
+		return down
+	}
+	for _, o := range to {
+		err = errors.Join(err, o.node.Deliver(ctx, d))
+	}
+	return err
+}
+
+// openNode is a server of several on one store.
+func openNode(t *testing.T, s *street, store *memstore.Store) (*house, *end) {
+	t.Helper()
+	e := s.end()
+	relay := NewRelay(e, slog.New(slog.DiscardHandler))
+	t.Cleanup(func() { relay.Close(context.WithoutCancel(t.Context())) })
+	return openOn(t, store, relay, noLimits{}), e
+}
+
+func TestTwoServersOnOneStoreAreOneRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var s street
+		store := memstore.New()
+		one, endOne := openNode(t, &s, store)
+		two, _ := openNode(t, &s, store)
+		a, b := one.enter(t, 1, "茶"), two.enter(t, 2, "茶")
+		plain := channelstest.New(t, two.plainMux(), "/ws/chat/%E8%8C%B6/")
+		plain.Connect()
+
+		a.say(wire.Post{Room: "茶", Nonce: "n", Text: "hi <b> & \u2028x"})
+		m := next[wire.MessageFrame](b)
+		if own := next[wire.MessageFrame](a); m != own || m.Seq != 1 || m.Nonce != "n" || m.Author != a.you {
+			t.Errorf("the author got %+v, the other server's member %+v", own, m)
+		}
+		if got, want := plain.ReceiveText(), `{"message":"hi \u003cb\u003e \u0026 \u2028x","username":"P1","seq":1}`; got != want {
+			t.Errorf("a plain client got %s, want %s", got, want)
+		}
+		a.say(wire.Typing{Room: "茶"})
+		if typing := next[wire.TypingFrame](b); typing.People[0] != a.you {
+			t.Errorf("typing: %+v", typing)
+		}
+		pass(5 * time.Second)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if diff := cmp.Diff([]string{eventMessage, eventTyping}, endOne.sent); diff != "" {
+			t.Errorf("sent to other servers, where who is here is not for all (-want +got)\n%s", diff)
+		}
+	})
+}
+
+func TestServersOnStoresOfTheirOwnDoNotHearEachOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var s street
+		one, endOne := openNode(t, &s, memstore.New())
+		two, _ := openNode(t, &s, memstore.New())
+		a, b := one.enter(t, 1, "lobby"), two.enter(t, 2, "lobby")
+		a.say(wire.Post{Room: "lobby", Nonce: "n", Text: "hi"})
+		next[wire.MessageFrame](a)
+		synctest.Wait()
+		if len(endOne.sent) != 1 {
+			t.Errorf("sent %q", endOne.sent)
+		}
+		b.say(wire.Ping{})
+		next[wire.Pong](b)
+	})
+}
+
+func TestWhatAnotherServerSendsBrokenIsIgnoredAndCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var s street
+		h, e := openNode(t, &s, memstore.New())
+		a := h.enter(t, 1, "lobby")
+		plain := channelstest.New(t, h.plainMux(), "/ws/chat/lobby/")
+		plain.Connect()
+		good := string(wire.Encode(wire.MessageFrame{Room: "lobby", Message: wire.Message{Seq: 7, Text: "good"}}))
+		typing := string(wire.Encode(wire.TypingFrame{Room: "lobby"}))
+		for _, bad := range []channels.Event{
+			{Type: eventMessage, Seq: 7},
+			{Type: eventMessage, Seq: 7, Payload: "text"},
+			{Type: eventMessage, Seq: 7, Payload: map[string]any{}},
+			{Type: eventMessage, Seq: 7, Payload: map[string]any{"frame": 1}},
+			{Type: eventMessage, Seq: 7, Payload: map[string]any{"frame": ""}},
+			{Type: eventMessage, Seq: 7, Payload: map[string]any{"frame": "{"}},
+			{Type: eventMessage, Seq: 7, Payload: map[string]any{"frame": `{"type":"brew"}`}},
+			{Type: eventMessage, Seq: 7, Payload: map[string]any{"frame": typing}},
+			{Type: eventMessage, Seq: 7, Payload: map[string]any{"frame": good + good}},
+			{Type: eventMessage, Seq: 7, Payload: map[string]any{"frame": strings.Replace(good, "good", "\xff", 1)}},
+			{Type: eventMessage, Seq: 8, Payload: map[string]any{"frame": good}},
+			{Type: eventMessage, Payload: map[string]any{"frame": good}},
+			{Type: eventTyping, Payload: map[string]any{"frame": good}},
+			{Type: eventRenamed, Payload: map[string]any{"frame": good}},
+			{Type: eventHere, Payload: map[string]any{"frame": `{"type":"here","count":9}`}},
+			{Type: "chat.brew", Payload: map[string]any{"frame": good}},
+		} {
+			before := h.layer.Stats()
+			_ = e.node.Deliver(t.Context(), channels.Delivery{Group: groups(h.service.Epoch()).of("lobby"), Event: bad})
+			synctest.Wait()
+			if after := h.layer.Stats(); after.Unrendered+after.Unhandled == before.Unrendered+before.Unhandled {
+				t.Errorf("%+v was not counted", bad)
+			}
+		}
+		group := groups(h.service.Epoch()).of("lobby")
+		if err := e.node.Deliver(t.Context(), channels.Delivery{Group: group, Event: channels.Event{
+			Type: eventMessage, Seq: 7, Payload: map[string]any{"frame": good},
+		}}); err != nil {
+			t.Error(err)
+		}
+		if m := next[wire.MessageFrame](a); m.Seq != 7 {
+			t.Errorf("got %+v", m)
+		}
+		if got := plain.ReceiveText(); got != `{"message":"good","username":"","seq":7}` {
+			t.Errorf("a plain client got %s", got)
+		}
+	})
+}
+
+func TestAMessageDoesNotWaitForTheBroker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := street{stuck: make(chan struct{})}
+		store := memstore.New()
+		one, _ := openNode(t, &s, store)
+		two, _ := openNode(t, &s, store)
+		a, b := one.enter(t, 1, "lobby"), two.enter(t, 2, "lobby")
+		start := time.Now()
+		for i := range 3 {
+			a.say(wire.Post{Room: "lobby", Nonce: fmt.Sprint(i), Text: "hi"})
+			next[wire.MessageFrame](a)
+		}
+		if took := time.Since(start); took > 0 {
+			t.Errorf("three messages took %v", took)
+		}
+		close(s.stuck)
+		for seq := range int64(3) {
+			if m := next[wire.MessageFrame](b); m.Seq != seq+1 {
+				t.Errorf("got %d, want %d", m.Seq, seq+1)
+			}
+		}
+	})
+}
+
+func TestABrokerThatFailsOrIsTooSlowIsCountedAndBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := street{stuck: make(chan struct{})}
+		e := s.end()
+		relay := NewRelay(e, slog.New(slog.DiscardHandler))
+		text := strings.Repeat("x", 1<<20)
+		const events = 20
+		for range events {
+			err := relay.Publish(t.Context(), channels.Delivery{Group: "g", Event: channels.Event{
+				Type: "x", Payload: map[string]any{"message": text},
+			}})
+			if err != nil {
+				t.Error(err)
+			}
+			synctest.Wait()
+		}
+		dropped := relay.Stats().Dropped
+		if dropped < events-laneBytes>>20-1 || dropped == events {
+			t.Errorf("of %d events of 1 MiB, %d were dropped", events, dropped)
+		}
+		s.mu.Lock()
+		s.down = errors.New("down")
+		s.mu.Unlock()
+		close(s.stuck)
+		relay.Close(t.Context())
+		// The first is on its way already and gets through.
+		if got := relay.Stats(); got.Failed != events-dropped-1 {
+			t.Errorf("%+v, want all but %d and one to have failed", got, dropped)
+		}
+		if err := relay.Publish(t.Context(), channels.Delivery{Group: "g", Event: channels.Event{Type: "x", Payload: map[string]any{}}}); err != nil {
+			t.Error(err)
+		}
+		if got := relay.Stats().Dropped; got != dropped+1 {
+			t.Errorf("after Close %d are dropped, want %d", got, dropped+1)
+		}
+	})
+}
+
+func TestGroupsOfRoomsAreLegalAndDifferent(t *testing.T) {
+	seen := map[string]string{}
+	for _, epoch := range []string{"5be1a0c2d4f60718", "0000000000000000"} {
+		for _, room := range []string{"lobby", "Lobby", "a.b", "茶", "茶 1", "茶馆", "a b", "😀", strings.Repeat("x", 64), strings.Repeat("茶", 64), "hash." + strings.Repeat("0", 32)} {
+			g := groups(epoch).of(room)
+			if channels.SafeName(g) != g {
+				t.Errorf("%q is not legal everywhere", g)
+			}
+			if other, taken := seen[g]; taken {
+				t.Errorf("%q and %q share %q", room, other, g)
+			}
+			seen[g] = room
+		}
+	}
+}
+
+func FuzzReceived(f *testing.F) {
+	f.Add(string(wire.Encode(wire.MessageFrame{Room: "lobby", Message: wire.Message{Seq: 7, Text: "x"}})), int64(7))
+	f.Add("{}", int64(0))
+	f.Fuzz(func(t *testing.T, text string, seq int64) {
+		e := channels.Event{Type: eventMessage, Seq: seq, Payload: map[string]any{"frame": text}}
+		rich, err := richRender[eventMessage](e)
+		plain, plainErr := plainRender[eventMessage](e)
+		if (err == nil) != (plainErr == nil) {
+			t.Fatalf("rich: %v, plain: %v", err, plainErr)
+		}
+		if err == nil && (string(rich.Data) != text || len(plain.Data) == 0) {
+			t.Fatalf("rich %q, plain %q", rich.Data, plain.Data)
+		}
+	})
+}

@@ -1,0 +1,194 @@
+package live
+
+import (
+	"context"
+	"hash/maphash"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/teahouse-chat/teahouse/channels"
+	"github.com/teahouse-chat/teahouse/wire"
+)
+
+const (
+	relayLanes    = 4
+	laneBytes     = 8 << 20         // waiting in a lane; what comes then is dropped
+	eventCost     = 512             // bytes an event counts as, beside its text
+	publishWithin = 5 * time.Second // an event that the broker has not taken by then is dropped
+	relayLogEvery = 10 * time.Second
+)
+
+// Relay is the broker of a chat: another one, to which nobody waits to publish.
+// The log's writer tells a message to this process and goes on, whatever becomes
+// of the others.
+//
+// What is published waits in one of a few lanes, so that a group's events stay
+// in order, and goes to the broker in the background. A lane is bounded: beyond
+// that, and when the broker fails, events are dropped and counted. Payloads that
+// no broker can carry are for this process alone.
+//
+// It carries groups and channels of this process, and is neither a
+// channels.Queuer nor a channels.Enroller.
+type Relay struct {
+	// fixed
+	broker channels.Broker
+	log    *slog.Logger
+	seed   maphash.Seed
+	ctx    context.Context // of calls to the broker
+	cancel context.CancelFunc
+
+	lanes   [relayLanes]lane
+	runners sync.WaitGroup
+
+	dropped, failed atomic.Uint64
+
+	// guarded by mu
+	mu     sync.Mutex
+	closed bool
+	logged time.Time
+}
+
+// lane is some groups' events on their way.
+type lane struct {
+	// guarded by mu
+	mu      sync.Mutex
+	queue   []channels.Delivery
+	bytes   int
+	running bool
+}
+
+// NewRelay makes a broker behind which b works. Close it before b.
+func NewRelay(b channels.Broker, log *slog.Logger) *Relay {
+	r := &Relay{broker: b, log: log, seed: maphash.MakeSeed()}
+	r.ctx, r.cancel = context.WithCancel(context.Background())
+	return r
+}
+
+// Start implements channels.Broker.
+func (r *Relay) Start(n channels.Node) { r.broker.Start(n) }
+
+// Publish implements channels.Broker. It does not wait, and its only errors are
+// those of events to channels, which it passes on.
+func (r *Relay) Publish(ctx context.Context, d channels.Delivery) error {
+	switch d.Event.Payload.(type) {
+	case channels.Portable, map[string]any:
+	default:
+		return nil
+	}
+	if d.Group == "" {
+		return r.broker.Publish(ctx, d)
+	}
+	l := &r.lanes[maphash.String(r.seed, d.Group)%relayLanes]
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	cost := costOf(d.Event)
+	if l.bytes+cost > laneBytes {
+		r.lose(&r.dropped, "too much waits for it", nil)
+		return nil
+	}
+	if !l.running {
+		if !r.begin(func() { r.carry(l) }) {
+			r.lose(&r.dropped, "the server stops", nil)
+			return nil
+		}
+		l.running = true
+	}
+	l.queue = append(l.queue, d)
+	l.bytes += cost
+	return nil
+}
+
+// costOf is what an event counts as while it waits. The texts are what is long.
+func costOf(e channels.Event) int {
+	n := eventCost
+	switch p := e.Payload.(type) {
+	case shared:
+		if m, ok := p.frame.(wire.MessageFrame); ok {
+			n += len(m.Text)
+		}
+	case map[string]any:
+		for _, v := range p {
+			text, _ := v.(string)
+			n += len(text)
+		}
+	}
+	return n
+}
+
+// begin runs f, unless the relay is closed.
+func (r *Relay) begin(f func()) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return false
+	}
+	r.runners.Go(f)
+	return true
+}
+
+// carry gives what waits in a lane to the broker, until nothing does.
+func (r *Relay) carry(l *lane) {
+	for {
+		l.mu.Lock()
+		batch := l.queue
+		l.queue, l.bytes = nil, 0
+		if len(batch) == 0 {
+			l.running = false
+			l.mu.Unlock()
+			return
+		}
+		l.mu.Unlock()
+		for _, d := range batch {
+			ctx, cancel := context.WithTimeout(r.ctx, publishWithin)
+			if err := r.broker.Publish(ctx, d); err != nil {
+				r.lose(&r.failed, "it failed", err)
+			}
+			cancel()
+		}
+	}
+}
+
+// lose counts an event that other processes do not get, and says so now and then.
+func (r *Relay) lose(counter *atomic.Uint64, why string, err error) {
+	counter.Add(1)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if now := time.Now(); now.Sub(r.logged) >= relayLogEvery {
+		r.logged = now
+		r.log.Warn("events did not reach the layer's broker: people on this server have got them",
+			"why", why, "err", err, "dropped", r.dropped.Load(), "failed", r.failed.Load())
+	}
+}
+
+// Follow implements channels.Broker.
+func (r *Relay) Follow(ctx context.Context, groups []string) error {
+	return r.broker.Follow(ctx, groups)
+}
+
+// Unfollow implements channels.Broker.
+func (r *Relay) Unfollow(ctx context.Context, groups []string) error {
+	return r.broker.Unfollow(ctx, groups)
+}
+
+// Close gives the broker what waits, until ctx ends; the rest is dropped.
+func (r *Relay) Close(ctx context.Context) {
+	r.mu.Lock()
+	r.closed = true
+	r.mu.Unlock()
+	defer context.AfterFunc(ctx, r.cancel)()
+	r.runners.Wait()
+	r.cancel()
+}
+
+// RelayStats count events since the start.
+type RelayStats struct {
+	Dropped uint64 // because too much waited for the broker
+	Failed  uint64 // because the broker did not take them
+}
+
+// Stats counts.
+func (r *Relay) Stats() RelayStats {
+	return RelayStats{Dropped: r.dropped.Load(), Failed: r.failed.Load()}
+}
