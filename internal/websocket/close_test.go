@@ -4,11 +4,9 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/tls"
 	"io"
 	"log/slog"
 	"net"
-	"net/http"
 	"net/http/httptest"
 	"os"
 	"runtime"
@@ -163,33 +161,8 @@ func TestAHandlerThatTakesLongDoesNotKeepTheConnectionFromBeingCut(t *testing.T)
 }
 
 func TestOverTLSEverythingWorksToo(t *testing.T) {
-	o := &Options{Backlog: 64 << 20}
-	peers := make(chan *peer, 1)
-	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c, err := Begin(w, r, o)
-		if err != nil {
-			return
-		}
-		p := &peer{Conn: c, closed: make(chan ending, 2)}
-		if err := c.Open("", nil); err != nil {
-			t.Error(err)
-			return
-		}
-		c.Start(p)
-		peers <- p
-	}))
-	defer s.Close()
-	config := s.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
-	config.NextProtos = []string{"http/1.1"}
-	connect := func() (*client, *peer) {
-		nc, err := tls.Dial("tcp", s.Listener.Addr().String(), config)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return upgrade(t, nc, ""), <-peers
-	}
-
-	c, p := connect()
+	connect := newTLSServer(t)
+	c, p := connect(direct)
 	for _, n := range []int{0, 1, 242, 243, 256, 300, 5000, 64 << 10} {
 		c.send(OpBinary, strings.Repeat("x", n))
 		c.expect(OpBinary, strings.Repeat("x", n))
@@ -207,13 +180,13 @@ func TestOverTLSEverythingWorksToo(t *testing.T) {
 		t.Errorf("Closed was told %v", e)
 	}
 
-	c, p = connect()
+	c, p = connect(direct)
 	c.raw([]byte("\x81\x00"))
 	c.expectClose(1002)
 	c.Close()
 	p.ended(t)
 
-	c, p = connect()
+	c, p = connect(direct)
 	for range 20 { // the client does not read: the flusher must be torn loose
 		_ = p.Write(AppendFrame(nil, OpBinary, make([]byte, 1<<20)))
 	}

@@ -59,9 +59,10 @@ type Conn struct {
 	// owned by the reader
 	ctlSecond uint32 // the second in which
 	ctlCount  uint32 // this many control frames came
-	deep      bool   // this goroutine has called the handler: its stack may have grown
+	deep      bool   // this goroutine has called the handler, or crypto/tls: its stack may have grown
 	waiting   bool   // and has a limited time to wait for more
 	talked    bool   // in which something has come
+	dry       bool   // all that has been read has been taken: TLS holds no more of it
 
 	// guarded by the wheel's mutex
 	slot, place int32

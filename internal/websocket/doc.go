@@ -55,11 +55,12 @@
 // A connection at rest is one parked goroutine without a buffer and a Conn of
 // 208 bytes: 5.2 KB of resident memory behind net/http on 64-bit Linux, before
 // its first message and after, because a stack that a handler has made grow is
-// given back within 2 s (go test -bench Idle). At rest it has no timer: one goroutine per Options, running while there
-// are connections, looks after pings and unfinished messages. Connections
-// that are not bare TCP or Unix sockets (TLS, net.Pipe, wrapped ones) hold a
-// small read buffer, and all their writes go through the flusher; over TLS one
-// costs 15.6 KB, most of it that of crypto/tls. A wrapper
-// that is only needed until the upgrade may have a method Unwatched() net.Conn
-// returning the socket: Open then takes that.
+// given back within 2 s (go test -bench Idle). At rest it has no timer: one
+// goroutine per Options, running while there are connections, looks after pings
+// and unfinished messages. TLS over a bare socket does the same and costs
+// 13.4 KB, most of it that of crypto/tls. Other connections (net.Pipe, wrapped
+// ones) hold a small read buffer and the stack they have; all writes of these,
+// and of TLS, go through the flusher. A wrapper that is only needed until the
+// upgrade may have a method Unwatched() net.Conn returning the socket: Open then
+// takes that.
 package websocket

@@ -52,7 +52,6 @@ func (c *Conn) read() (over bool) {
 	}
 	from := c.source()
 	for {
-		c.limitWait()
 		b, err := from.next()
 		if c.waiting && errors.Is(err, os.ErrDeadlineExceeded) && c.state.Load() != stateDead {
 			if c.waited() {
@@ -80,8 +79,9 @@ func (c *Conn) read() (over bool) {
 const quiet = time.Second
 
 // limitWait makes sure that a goroutine with a grown stack does not wait long.
+// It is for sources whose connection survives the timeout of a read.
 func (c *Conn) limitWait() {
-	if c.deep && !c.waiting && c.fd >= 0 {
+	if c.deep && !c.waiting {
 		c.waiting = true
 		_ = c.nc.SetReadDeadline(time.Now().Add(quiet))
 	}
@@ -92,7 +92,7 @@ func (c *Conn) waited() bool {
 	c.waiting = false
 	_ = c.nc.SetReadDeadline(time.Time{})
 	silent := c.deep && !c.talked
-	c.talked = false
+	c.talked, c.dry = false, silent
 	return silent
 }
 
@@ -173,6 +173,9 @@ func (c *Conn) source() source {
 			return s
 		}
 	}
+	if s := c.tlsSource(); s != nil {
+		return s
+	}
 	return &plainSource{c: c}
 }
 
@@ -187,6 +190,7 @@ type rawSource struct {
 }
 
 func (s *rawSource) next() ([]byte, error) {
+	s.c.limitWait()
 	if err := s.raw.Read(s.try); err != nil {
 		return nil, err
 	}

@@ -16,6 +16,8 @@ func trySend(int, []byte) (int, error) { return 0, errors.ErrUnsupported }
 
 func tryRead(uintptr, []byte) (int, bool, error) { return 0, true, errors.ErrUnsupported }
 
+func readable(uintptr) bool { return true }
+
 func hangUp(int, bool) {}
 
 func endSending(int) {}

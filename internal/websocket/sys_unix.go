@@ -58,6 +58,17 @@ func tryRead(fd uintptr, b []byte) (n int, ok bool, err error) {
 	}
 }
 
+// readable tells whether the socket has something to read, or has ended.
+func readable(fd uintptr) bool {
+	var one [1]byte
+	for {
+		_, _, err := syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK)
+		if err != syscall.EINTR {
+			return err != syscall.EAGAIN
+		}
+	}
+}
+
 // hangUp ends both directions, which wakes the reader. With reset, closing the
 // descriptor drops what the kernel still holds and tells the peer so (RST).
 func hangUp(fd int, reset bool) {
