@@ -56,26 +56,38 @@ func newCodec(s settings) *codec {
 // the destination, which is last. A map that Redis or a Django process could not
 // take is an error.
 func (c *codec) encode(m map[string]any) ([]byte, error) {
-	b := make([]byte, c.prefix, c.prefix+256)
-	c.distinguish(b)
+	b, err := c.marshal(m)
+	if err != nil {
+		return nil, err
+	}
+	return c.wrap(b), nil
+}
+
+// marshal is the first step of encode, and wrap the second.
+func (c *codec) marshal(m map[string]any) ([]byte, error) {
 	enc := appendMsgpack
 	if c.json {
 		enc = appendJSON
 	}
-	b, err := enc(b, m, 0)
+	b, err := enc(make([]byte, 0, 256), m, 0)
 	if err != nil {
 		return nil, err
 	}
-	body := b[c.prefix:]
-	if len(body) > maxBody {
-		return nil, fmt.Errorf("%w: %d bytes", channels.ErrTooLarge, len(body))
+	if len(b) > maxBody {
+		return nil, fmt.Errorf("%w: %d bytes", channels.ErrTooLarge, len(b))
 	}
+	return b, nil
+}
+
+func (c *codec) wrap(b []byte) []byte {
 	if len(c.keys) > 0 {
 		var iv [16]byte
 		_, _ = rand.Read(iv[:]) // never fails
-		b = append(b[:c.prefix:c.prefix], c.keys[0].seal(body, c.now(), iv)...)
+		b = c.keys[0].seal(b, c.now(), iv)
 	}
-	return b, nil
+	body := make([]byte, c.prefix, c.prefix+len(b))
+	c.distinguish(body)
+	return append(body, b...)
 }
 
 // distinguish fills the bytes in front: half of them count, and come first, for
