@@ -40,6 +40,7 @@ var mayImport = map[string][]string{
 	"internal/markup":   {"internal/chat"},
 	"internal/limit":    {"internal/chat"},
 	"internal/live":     {"channels", "internal/chat", "wire"},
+	"internal/bridge":   {"channels", "internal/chat"},
 	"internal/pages":    {"internal/chat", "wire", "internal/auth", "internal/markup", "web"},
 	"internal/api":      {"internal/chat", "wire", "internal/auth", "internal/markup", "web"},
 

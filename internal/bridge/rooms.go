@@ -1,0 +1,167 @@
+package bridge
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"regexp"
+	"strings"
+	"sync"
+
+	"github.com/teahouse-chat/teahouse/channels"
+	"github.com/teahouse-chat/teahouse/internal/chat"
+)
+
+// MaxRooms is how many rooms are followed at most, beside those whose names are
+// given.
+const MaxRooms = 10_000
+
+// Group is the Django group of a room: chat_<room>, as in the original
+// application. Of names that Django cannot carry it is what channels.SafeName
+// makes of that. ok is false for rooms whose names look like one of those, for
+// two rooms must not share a group; they are not bridged.
+func Group(room string) (name string, ok bool) {
+	name = channels.SafeName("chat_" + room)
+	return name, !mapped.MatchString(room)
+}
+
+// mapped is the end of what channels.SafeName makes.
+var mapped = regexp.MustCompile(`\.[0-9a-f]{32}$`)
+
+func (b *Bridge) addPattern(p string) error {
+	if strings.ContainsAny(p, `*?[\`) {
+		if _, err := path.Match(p, ""); err != nil {
+			return fmt.Errorf("the pattern %q of rooms for Django cannot be read: close its brackets, and write \\\\ for a backslash", p)
+		}
+		b.patterns = append(b.patterns, p)
+		return nil
+	}
+	name, err := chat.RoomSlug(p)
+	if err != nil {
+		return fmt.Errorf("the room %q for Django cannot be: %w", p, err)
+	}
+	if _, ok := Group(name); !ok {
+		return fmt.Errorf("the room %q cannot be bridged to Django: choose another name, without 32 digits at its end", p)
+	}
+	b.names[name] = true
+	b.rooms.known[name] = given
+	return nil
+}
+
+// bridges tells whether a room, in its canonical spelling, is bridged.
+func (b *Bridge) bridges(room string) bool {
+	if b.names[room] {
+		return true
+	}
+	for _, p := range b.patterns {
+		if match, _ := path.Match(p, room); match {
+			_, ok := Group(room)
+			return ok
+		}
+	}
+	return false
+}
+
+// reasons why a room is followed; it is while there is one.
+type reasons uint8
+
+const (
+	given    reasons = 1 << iota // its name is a pattern
+	stored                       // it is in the log
+	occupied                     // somebody is in it, here
+)
+
+// rooms are the bridged rooms that this process knows of.
+type rooms struct {
+	wake chan struct{} // fixed; says that changed is not empty
+
+	// guarded by mu
+	mu      sync.Mutex
+	known   map[string]reasons
+	changed map[string]bool // since they were last taken; whether to follow them
+}
+
+func (r *rooms) init() {
+	r.wake = make(chan struct{}, 1)
+	r.known, r.changed = make(map[string]reasons), make(map[string]bool)
+}
+
+// Occupied is told when the first person comes into a room on this server, and
+// when the last has left, also of rooms in which nothing was ever said: Django
+// can speak there too. It does not wait.
+func (b *Bridge) Occupied(room string, somebody bool) {
+	if b.bridges(room) {
+		b.learn(room, occupied, somebody)
+	}
+}
+
+// learn notes that a reason for following a room holds, or not any more.
+func (b *Bridge) learn(room string, why reasons, holds bool) {
+	r := &b.rooms
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	before := r.known[room]
+	now := before &^ why
+	if holds {
+		now |= why
+	}
+	switch {
+	case now == before:
+		return
+	case now == 0:
+		delete(r.known, room)
+	case before == 0 && len(r.known) >= MaxRooms+len(b.names):
+		b.lose(&b.count.beyond, "a room is not followed, there are too many", room, nil)
+		return
+	default:
+		r.known[room] = now
+	}
+	if (now == 0) == (before == 0) {
+		return
+	}
+	r.changed[room] = now != 0
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// all is every room to follow; what changes from now on is in take.
+func (r *rooms) all() map[string]bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	clear(r.changed)
+	all := make(map[string]bool, len(r.known))
+	for room := range r.known {
+		all[room] = true
+	}
+	return all
+}
+
+// take returns what has changed since the last take or all.
+func (r *rooms) take() map[string]bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	changed := r.changed
+	r.changed = make(map[string]bool)
+	return changed
+}
+
+// survey learns of rooms from the log: those that others made, too.
+func (b *Bridge) survey(ctx context.Context, limit int) {
+	if len(b.patterns) == 0 {
+		return
+	}
+	list, err := b.list(ctx, limit)
+	if err != nil {
+		if ctx.Err() == nil {
+			b.log.Warn("Django bridge: list rooms, new ones are followed later", "err", err)
+		}
+		return
+	}
+	for _, room := range list {
+		if b.bridges(room.Slug) {
+			b.learn(room.Slug, stored, true)
+		}
+	}
+}
