@@ -3,6 +3,8 @@ package wire
 // Frame is one of the frames of this package, of either direction.
 type Frame interface {
 	FrameType() string // the value of "type"
+
+	encode(ref string) []byte // the frame as JSON, with a ref unless empty
 }
 
 // Hello is the first frame of a client, due within 10 s of the handshake.

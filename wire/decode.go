@@ -1,6 +1,9 @@
 package wire
 
-import "unicode/utf8"
+import (
+	"strconv"
+	"unicode/utf8"
+)
 
 // Error is a mistake in a client's frame, with what an ErrorFrame needs.
 type Error struct {
@@ -26,33 +29,31 @@ type Request struct {
 	Frame Frame // Hello, Join, Leave, Post, History, Typing, Who, Rename or Ping
 }
 
+// usualFields is how many fields an object may have without costing an allocation.
+const usualFields = 8
+
 // Decode reads a client frame strictly. It checks shape and types; whether a
 // room, name, nonce or text is good is for the domain to say. The error is an
-// *Error.
+// *Error. The request keeps nothing of data.
 func Decode(data []byte) (Request, error) {
-	o, bad := parseObject(data)
+	var room [usualFields]field
+	fields, bad := parseObject(data, room[:0])
 	if bad != nil {
 		return Request{}, bad
 	}
-	f := fields{object: o}
-	req := Request{Ref: f.text("ref")}
+	r := reader{fields: fields, bad: &bad}
+	req := Request{Ref: r.text("ref")}
 	if utf8.RuneCountInString(req.Ref) > MaxRef {
-		return Request{}, fail(CodeBadType, "Field ref is longer than 64 characters.")
+		r.note(CodeBadType, "Field ref is longer than 64 characters.")
 	}
-	if f.bad != nil {
-		return Request{}, f.bad
+	if bad != nil {
+		return Request{}, bad
 	}
-	typ, ok, bad := o.text("type")
-	if bad == nil && !ok {
-		bad = fail(CodeBadEnvelope, "The frame has no type.")
+	if !r.has("type") {
+		r.note(CodeBadEnvelope, "The frame has no type.")
 	}
-	read := clientFrames[typ]
-	if bad == nil && read == nil {
-		bad = fail(CodeUnknownType, "The server does not know this type of frame.")
-	}
-	if bad == nil {
-		req.Frame = read(&f)
-		bad = f.bad
+	if typ := r.raw("type"); bad == nil {
+		req.Frame = r.frame(string(typ))
 	}
 	if bad != nil {
 		bad.Ref = req.Ref
@@ -64,77 +65,134 @@ func Decode(data []byte) (Request, error) {
 	return req, nil
 }
 
-// clientFrames is fixed.
-var clientFrames = map[string]func(*fields) Frame{
-	TypeHello: func(f *fields) Frame {
-		return Hello{Client: f.text("client"), Locale: f.text("locale"), Token: f.text("token"), Epoch: f.text("epoch")}
-	},
-	TypeJoin: func(f *fields) Frame {
-		return Join{Room: f.need("room"), After: f.integer("after"), Limit: f.limit(), Epoch: f.text("epoch")}
-	},
-	TypeLeave: func(f *fields) Frame { return Leave{Room: f.need("room")} },
-	TypePost: func(f *fields) Frame {
-		// A nonce that is missing is the domain's bad_nonce, like an empty one.
-		return Post{Room: f.need("room"), Nonce: f.text("nonce"), Text: f.need("text")}
-	},
-	TypeHistory: func(f *fields) Frame {
-		h := History{Room: f.need("room"), Limit: f.limit()}
-		h.Before, h.After, h.Around = f.integer("before"), f.integer("after"), f.integer("around")
-		given := 0
-		for _, p := range []*int64{h.Before, h.After, h.Around} {
-			if p != nil {
-				given++
-			}
+// reader reads the fields of one frame and remembers the first mistake.
+type reader struct {
+	fields []field // fixed
+	bad    **Error // of the caller; inside the reader it would drag fields to the heap
+}
+
+// frame reads a frame of the given type.
+func (r *reader) frame(typ string) Frame {
+	switch typ {
+	case TypePost:
+		return r.post()
+	case TypeTyping:
+		return Typing{Room: r.need("room")}
+	case TypeHello:
+		return Hello{Client: r.text("client"), Locale: r.text("locale"), Token: r.text("token"), Epoch: r.text("epoch")}
+	case TypeJoin:
+		return Join{Room: r.need("room"), After: r.integer("after"), Limit: r.limit(), Epoch: r.text("epoch")}
+	case TypeLeave:
+		return Leave{Room: r.need("room")}
+	case TypeHistory:
+		return r.history()
+	case TypeWho:
+		return Who{Room: r.need("room"), After: r.text("after")}
+	case TypeRename:
+		return Rename{Name: r.need("name")}
+	case TypePing:
+		return Ping{}
+	}
+	r.note(CodeUnknownType, "The server does not know this type of frame.")
+	return nil
+}
+
+func (r *reader) post() Post {
+	r.demand("room")
+	// A nonce that is missing is the domain's bad_nonce, like an empty one.
+	room, nonce := r.raw("room"), r.raw("nonce")
+	// Both are short where the domain lets them live on, so they share memory:
+	// posts are the frames that come by the thousand.
+	both := string(room) + " " + string(nonce)
+	return Post{Room: both[:len(room)], Nonce: both[len(room)+1:], Text: r.need("text")}
+}
+
+func (r *reader) history() History {
+	h := History{Room: r.need("room"), Limit: r.limit()}
+	h.Before, h.After, h.Around = r.integer("before"), r.integer("after"), r.integer("around")
+	given := 0
+	for _, p := range []*int64{h.Before, h.After, h.Around} {
+		if p != nil {
+			given++
 		}
-		if given > 1 {
-			f.note(fail(CodeBadQuery, "Give only one of before, after and around."))
+	}
+	if given > 1 {
+		r.note(CodeBadQuery, "Give only one of before, after and around.")
+	}
+	return h
+}
+
+func (r *reader) note(code, message string) {
+	if *r.bad == nil {
+		*r.bad = fail(code, message)
+	}
+}
+
+// value is a field as it stands in the frame, nil when absent.
+func (r *reader) value(key string) []byte {
+	for i := range r.fields {
+		if string(r.fields[i].key) == key {
+			return r.fields[i].value
 		}
-		return h
-	},
-	TypeTyping: func(f *fields) Frame { return Typing{Room: f.need("room")} },
-	TypeWho:    func(f *fields) Frame { return Who{Room: f.need("room"), After: f.text("after")} },
-	TypeRename: func(f *fields) Frame { return Rename{Name: f.need("name")} },
-	TypePing:   func(*fields) Frame { return Ping{} },
+	}
+	return nil
 }
 
-// fields reads the fields of one frame and remembers the first mistake.
-type fields struct {
-	object
-	bad *Error
-}
+func (r *reader) has(key string) bool { return r.value(key) != nil }
 
-func (f *fields) note(err *Error) {
-	if f.bad == nil {
-		f.bad = err
+func (r *reader) demand(key string) {
+	if !r.has(key) {
+		r.note(CodeBadType, "Field "+key+" is missing.")
 	}
 }
 
-func (f *fields) text(key string) string {
-	s, _, err := f.object.text(key)
-	if err != nil {
-		f.note(err)
+// raw is a string field, perhaps as a part of the frame; absent is empty.
+func (r *reader) raw(key string) []byte {
+	value := r.value(key)
+	if value == nil {
+		return nil
 	}
-	return s
+	if value[0] != '"' {
+		r.note(CodeBadType, "Field "+key+" must be a string.")
+		return nil
+	}
+	text, whole := unquote(value)
+	if !whole {
+		r.note(CodeBadText, "Field "+key+" holds U+0000 or half a character.")
+		return nil
+	}
+	return text
 }
 
-func (f *fields) need(key string) string {
-	if _, ok := f.object[key]; !ok {
-		f.note(fail(CodeBadType, "Field "+key+" is missing."))
-	}
-	return f.text(key)
+func (r *reader) text(key string) string { return string(r.raw(key)) }
+
+func (r *reader) need(key string) string {
+	r.demand(key)
+	return r.text(key)
 }
 
-func (f *fields) integer(key string) *int64 {
-	n, err := f.object.integer(key)
-	if err != nil {
-		f.note(err)
+// integer reads a whole number of at least 0; absent is nil. Numbers beyond
+// 2^53 are refused, since other languages cannot hold them.
+func (r *reader) integer(key string) *int64 {
+	value := r.value(key)
+	if value == nil {
+		return nil
 	}
-	return n
+	n, err := strconv.ParseInt(string(value), 10, 64)
+	switch {
+	case err != nil:
+		r.note(CodeBadType, "Field "+key+" must be a whole number.")
+		return nil
+	case n < 0 || n > 1<<53:
+		r.note(CodeBadSeq, "Field "+key+" is out of range.")
+		return nil
+	}
+	return &n
 }
 
 // limit is a page size: 50 when absent, clamped to MaxHistory.
-func (f *fields) limit() int {
-	n := f.integer("limit")
+func (r *reader) limit() int {
+	n := r.integer("limit")
 	if n == nil || *n == 0 {
 		return 50
 	}

@@ -1,45 +1,16 @@
 package wire
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 )
 
 // Encode writes a frame as one JSON object with "type" first. It does not fail:
 // every frame of this package can be written.
-func Encode(f Frame) []byte { return encode(f.FrameType(), "", f) }
+func Encode(f Frame) []byte { return f.encode("") }
 
 // EncodeRequest writes a client frame that asks for an answer under ref.
-func EncodeRequest(ref string, f Frame) []byte { return encode(f.FrameType(), ref, f) }
-
-func encode(typ, ref string, f Frame) []byte {
-	var b bytes.Buffer
-	b.WriteString(`{"type":"`)
-	b.WriteString(typ)
-	b.WriteByte('"')
-	if ref != "" {
-		quoted, err := json.Marshal(ref)
-		if err != nil {
-			panic(fmt.Sprintf("wire: ref: %v", err)) // a string always marshals
-		}
-		b.WriteString(`,"ref":`)
-		b.Write(quoted)
-	}
-	start := b.Len()
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false) // these frames are never put into HTML
-	if err := enc.Encode(f); err != nil {
-		panic(fmt.Sprintf("wire: %T: %v", f, err)) // the types here hold only strings, numbers and times
-	}
-	b.Truncate(b.Len() - 1) // the encoder's newline
-	out := b.Bytes()
-	if out[start+1] == '}' { // no fields: {"type":"pong"}
-		return append(out[:start], '}')
-	}
-	out[start] = ',' // {"type":"x" + ,"field":...}
-	return out
-}
+func EncodeRequest(ref string, f Frame) []byte { return f.encode(ref) }
 
 // DecodeServer reads a frame that a server sent. A type this package does not
 // know is nil without an error, since newer servers may send more.

@@ -1,7 +1,5 @@
 package wire
 
-import "encoding/json"
-
 // The plain protocol is the one of the original chat application: one socket
 // per room, {"message": text} in both directions and nothing else.
 
@@ -12,25 +10,27 @@ type PlainMessage struct {
 	Seq      int64  `json:"seq"`
 }
 
-// EncodePlain writes a frame of the plain protocol.
+// EncodePlain writes a frame of the plain protocol. Its pages may put what they
+// get into HTML, so <, > and & are escaped.
 func EncodePlain(m PlainMessage) []byte {
-	b, err := json.Marshal(m)
-	if err != nil {
-		panic("wire: plain message: " + err.Error()) // strings and a number always marshal
-	}
-	return b
+	o := append(make(object, 0, 64+len(m.Message)+len(m.Username)), '{')
+	o = appendQuoted(o.key("message"), m.Message, always|inHTML)
+	o = appendQuoted(o.key("username"), m.Username, always|inHTML)
+	return o.integer("seq", m.Seq).close()
 }
 
 // DecodePlain reads the text of a plain client's frame; fields other than
 // "message" are ignored. The error is an *Error.
 func DecodePlain(data []byte) (string, error) {
-	o, bad := parseObject(data)
+	var room [usualFields]field
+	fields, bad := parseObject(data, room[:0])
 	if bad != nil {
 		return "", bad
 	}
-	text, ok, bad := o.text("message")
-	if bad == nil && !ok {
-		bad = fail(CodeBadEnvelope, "The frame has no message.")
+	r := reader{fields: fields, bad: &bad}
+	text := r.text("message")
+	if !r.has("message") {
+		r.note(CodeBadEnvelope, "The frame has no message.")
 	}
 	if bad != nil {
 		return "", bad
@@ -41,14 +41,15 @@ func DecodePlain(data []byte) (string, error) {
 // DecodePost reads the body of a post over HTTP, {"text","nonce"}, where the
 // nonce may be missing. The error is an *Error.
 func DecodePost(data []byte) (text, nonce string, err error) {
-	o, bad := parseObject(data)
+	var room [usualFields]field
+	fields, bad := parseObject(data, room[:0])
 	if bad != nil {
 		return "", "", bad
 	}
-	f := fields{object: o}
-	text, nonce = f.need("text"), f.text("nonce")
-	if f.bad != nil {
-		return "", "", f.bad
+	r := reader{fields: fields, bad: &bad}
+	text, nonce = r.need("text"), r.text("nonce")
+	if bad != nil {
+		return "", "", bad
 	}
 	return text, nonce, nil
 }

@@ -84,7 +84,7 @@ const TimeFormat = "2006-01-02T15:04:05.000Z"
 
 // MarshalJSON keeps the embedded time.Time from choosing its own format.
 func (t Time) MarshalJSON() ([]byte, error) {
-	return append(t.UTC().AppendFormat([]byte{'"'}, TimeFormat), '"'), nil
+	return appendTime(nil, t.Time), nil
 }
 
 // Error codes of ErrorFrame and of the HTTP API.

@@ -133,29 +133,6 @@ func TestHostileShapesAreRefused(t *testing.T) {
 	}
 }
 
-func FuzzDecode(f *testing.F) {
-	for _, v := range vectors(f, "client.json") {
-		f.Add([]byte(v.Frame))
-	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		req, err := wire.Decode(data)
-		if err != nil {
-			var bad *wire.Error
-			if !errors.As(err, &bad) || bad.Code == "" {
-				t.Fatalf("error without a code: %v", err)
-			}
-			return
-		}
-		if !json.Valid(data) {
-			t.Fatal("accepted what is not JSON")
-		}
-		again, err := wire.Decode(wire.EncodeRequest(req.Ref, req.Frame))
-		if err != nil || !cmp.Equal(req, again) {
-			t.Fatalf("%+v was written and read as %+v, %v", req, again, err)
-		}
-	})
-}
-
 func TestPlainProtocol(t *testing.T) {
 	for _, c := range []struct{ name, frame, text, code string }{
 		{"a message", `{"message":"hi <b>"}`, "hi <b>", ""},
