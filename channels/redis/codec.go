@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
@@ -73,10 +74,19 @@ func (c *codec) marshal(m map[string]any) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(b) > maxBody {
-		return nil, fmt.Errorf("%w: %d bytes", channels.ErrTooLarge, len(b))
+	if n := c.size(b); n > maxBody {
+		return nil, fmt.Errorf("%w: %d bytes", channels.ErrTooLarge, n)
 	}
 	return b, nil
+}
+
+// size is that of an encoded event for its limit. In JSON an escaped character
+// counts as 3 bytes, not 6, or only half as much could be said in Chinese.
+func (c *codec) size(b []byte) int {
+	if c.json {
+		return len(b) - 3*bytes.Count(b, []byte(`\u`))
+	}
+	return len(b)
 }
 
 func (c *codec) wrap(b []byte) []byte {
@@ -111,7 +121,7 @@ func (c *codec) decode(b []byte) (map[string]any, error) {
 		return nil, fmt.Errorf("%w: shorter than its random prefix", errBody)
 	}
 	b = b[c.prefix:]
-	if len(b) > 2*maxBody {
+	if len(b) > 3*maxBody { // encrypted, and escaped
 		return nil, fmt.Errorf("%w: larger than 1 MiB", errBody)
 	}
 	if len(c.keys) > 0 {
@@ -120,7 +130,7 @@ func (c *codec) decode(b []byte) (map[string]any, error) {
 			return nil, err
 		}
 	}
-	if len(b) > maxBody {
+	if c.size(b) > maxBody {
 		return nil, fmt.Errorf("%w: larger than 1 MiB", errBody)
 	}
 	dec := decodeMsgpack

@@ -1,0 +1,368 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/redis/rueidis"
+
+	"github.com/teahouse-chat/teahouse/channels"
+)
+
+// subscribeBatch bounds the Redis channels in one command, so that Redis, which
+// does one thing at a time, is never busy for long.
+const subscribeBatch = 256
+
+// feed is what comes from one host. It keeps the subscriptions of a connection
+// of its own equal to what is wanted, through all connections it will have.
+type feed struct {
+	// fixed
+	broker *PubSub
+	conn   *conn
+	wake   chan struct{} // holds 1: what is wanted has changed
+	inbox  inbox
+
+	// guarded by mu
+	mu      sync.Mutex
+	want    map[string]*listener // by Redis channel
+	changed map[string]bool      // Redis channels whose listener came or went
+	waiting []chan struct{}      // closed when the changes so far are made, or cannot be made now
+	missed  map[string]bool      // groups that may have lost events, to be told when all is well again
+	down    bool                 // the last attempt to connect failed
+	closed  bool
+
+	// owned by run
+	have map[string]bool // Redis channels subscribed to
+}
+
+// listener is who wants what comes on a Redis channel: groups, usually one, or
+// those that receive from a channel of no process.
+type listener struct {
+	groups []string // replaced, never changed
+	box    *box
+}
+
+var errCut = errors.New("the connection was lost")
+
+func newFeed(p *PubSub, c *conn) *feed {
+	return &feed{
+		broker: p, conn: c,
+		wake:    make(chan struct{}, 1),
+		inbox:   newInbox(),
+		want:    make(map[string]*listener),
+		changed: make(map[string]bool),
+		missed:  make(map[string]bool),
+		have:    make(map[string]bool),
+	}
+}
+
+// follow subscribes to groups, which are on this host.
+func (f *feed) follow(ctx context.Context, groups []string) error {
+	f.mu.Lock()
+	if f.closed {
+		f.mu.Unlock()
+		return errClosed
+	}
+	for _, g := range groups {
+		l := f.listen(f.broker.topic(g))
+		l.groups = append(slices.Clone(l.groups), g)
+		if f.down {
+			f.missed[g] = true
+		}
+	}
+	var done chan struct{}
+	if !f.down {
+		done = make(chan struct{})
+		f.waiting = append(f.waiting, done)
+	}
+	f.mu.Unlock()
+	f.poke()
+	if done == nil {
+		return ctx.Err()
+	}
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (f *feed) unfollow(groups []string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, g := range groups {
+		topic := f.broker.topic(g)
+		delete(f.missed, g)
+		if l := f.want[topic]; l != nil {
+			l.groups = slices.DeleteFunc(slices.Clone(l.groups), func(other string) bool { return other == g })
+			f.unlisten(topic, l)
+		}
+	}
+	f.poke()
+}
+
+// listen is the listener of a Redis channel. The caller holds mu, and pokes.
+func (f *feed) listen(topic string) *listener {
+	l := f.want[topic]
+	if l == nil {
+		l = &listener{}
+		f.want[topic] = l
+		f.changed[topic] = true
+	}
+	return l
+}
+
+// unlisten forgets a listener that nobody needs. The caller holds mu, and pokes.
+func (f *feed) unlisten(topic string, l *listener) {
+	if len(l.groups) == 0 && l.box == nil && f.want[topic] == l {
+		delete(f.want, topic)
+		f.changed[topic] = true
+	}
+}
+
+func (f *feed) poke() {
+	select {
+	case f.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run connects, as often as it takes, until ctx ends.
+func (f *feed) run(ctx context.Context) {
+	failures := 0
+	for ctx.Err() == nil {
+		worked, err := f.session(ctx)
+		f.lose()
+		if failures++; worked {
+			failures = 1
+		}
+		if ctx.Err() == nil {
+			f.conn.down(err)
+			_ = pause(ctx, failures) // ends early with ctx
+		}
+	}
+}
+
+// session is one connection; worked tells whether it came to listening.
+func (f *feed) session(ctx context.Context) (worked bool, err error) {
+	client, err := f.conn.client(ctx)
+	if err != nil {
+		return false, err
+	}
+	c, release := client.Dedicate()
+	defer release()
+	s := &stream{feed: f}
+	gone := c.SetPubSubHooks(rueidis.PubSubHooks{OnMessage: s.message, OnSubscription: s.subscription})
+	defer func() {
+		c.Close()
+		<-gone // nothing is read any more, which the next connection would bring again
+	}()
+	pattern := "*." + f.broker.node.Process + "!*"
+	if err := c.Do(ctx, c.B().Psubscribe().Pattern(pattern).Build()).Error(); err != nil {
+		return false, fmt.Errorf("subscribe: %w", err)
+	}
+	for {
+		if err := f.change(ctx, c); err != nil {
+			return worked, fmt.Errorf("subscribe: %w", err)
+		}
+		if !worked {
+			worked = true
+			f.restore()
+		}
+		select {
+		case <-f.wake:
+		case err := <-gone:
+			if err == nil {
+				err = errCut
+			}
+			return true, err
+		case <-ctx.Done():
+			return true, ctx.Err()
+		}
+	}
+}
+
+// change makes the subscriptions what is wanted.
+func (f *feed) change(ctx context.Context, c rueidis.DedicatedClient) error {
+	f.mu.Lock()
+	changed, waiting := f.changed, f.waiting
+	f.changed, f.waiting = make(map[string]bool), nil
+	var begin, end []string
+	for topic := range changed {
+		switch _, wanted := f.want[topic]; {
+		case wanted && !f.have[topic]:
+			begin = append(begin, topic)
+		case !wanted && f.have[topic]:
+			end = append(end, topic)
+		}
+	}
+	f.mu.Unlock()
+	defer func() {
+		for _, done := range waiting {
+			close(done)
+		}
+	}()
+	for some := range slices.Chunk(begin, subscribeBatch) {
+		if err := c.Do(ctx, c.B().Subscribe().Channel(some...).Build()).Error(); err != nil {
+			return err
+		}
+		for _, topic := range some {
+			f.have[topic] = true
+		}
+	}
+	for some := range slices.Chunk(end, subscribeBatch) {
+		if err := c.Do(ctx, c.B().Unsubscribe().Channel(some...).Build()).Error(); err != nil {
+			return err
+		}
+		for _, topic := range some {
+			delete(f.have, topic)
+		}
+	}
+	return nil
+}
+
+// restore notes that all that is wanted is subscribed to.
+func (f *feed) restore() {
+	f.conn.up()
+	f.mu.Lock()
+	f.down = false
+	missed := slices.Sorted(maps.Keys(f.missed))
+	clear(f.missed)
+	f.mu.Unlock()
+	if len(missed) > 0 {
+		f.inbox.gap(missed...)
+	}
+}
+
+// lose notes that nothing is subscribed to.
+func (f *feed) lose() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.down = true
+	clear(f.have)
+	for topic, l := range f.want {
+		f.changed[topic] = true
+		for _, g := range l.groups {
+			f.missed[g] = true
+		}
+	}
+	for _, done := range f.waiting {
+		close(done)
+	}
+	f.waiting = nil
+}
+
+// stream is what one connection brings. It is owned by the connection's reader.
+type stream struct {
+	feed *feed
+	ours string // Redis channel of the next message, if that is our own
+}
+
+// message takes what has been read; it must not wait.
+func (s *stream) message(m rueidis.PubSubMessage) {
+	ours := s.ours
+	s.ours = ""
+	switch f := s.feed; {
+	case m.Pattern != "" && m.Channel == f.broker.own:
+		s.ours = m.Message
+	case m.Pattern == "" && m.Channel == ours:
+	case f.broker.feed(m.Channel) != f: // two hosts are databases of one server, which hears all
+	default:
+		if !f.inbox.put(arrival{topic: m.Channel, body: m.Message, direct: m.Pattern != ""}) {
+			f.overflow(m)
+		}
+	}
+}
+
+// subscription keeps a later message from being taken for our own: those of a
+// transaction have nothing between them.
+func (s *stream) subscription(rueidis.PubSubSubscription) { s.ours = "" }
+
+// overflow drops a message for which there is no room.
+func (f *feed) overflow(m rueidis.PubSubMessage) {
+	f.broker.node.Dropped("full", 1)
+	if m.Pattern == "" {
+		f.inbox.gap(f.groups(m.Channel)...)
+	}
+}
+
+// groups are those of a Redis channel.
+func (f *feed) groups(topic string) []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if l := f.want[topic]; l != nil {
+		return l.groups
+	}
+	return nil
+}
+
+// deliver hands over what has arrived, in order, until ctx ends.
+func (f *feed) deliver(ctx context.Context) {
+	for {
+		arrived, gaps := f.inbox.take(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		for _, a := range arrived {
+			f.hand(ctx, a)
+			f.inbox.release(a)
+		}
+		if len(gaps) > 0 {
+			f.broker.node.Gap(gaps...)
+		}
+	}
+}
+
+// hand decodes a message and gives it to whom it is for.
+func (f *feed) hand(ctx context.Context, a arrival) {
+	node := f.broker.node
+	var box *box
+	var groups []string
+	if !a.direct {
+		f.mu.Lock()
+		if l := f.want[a.topic]; l != nil {
+			box, groups = l.box, l.groups
+		}
+		f.mu.Unlock()
+		if box == nil && len(groups) == 0 {
+			return // unsubscribed meanwhile
+		}
+	}
+	m, err := f.broker.codec.decode([]byte(a.body))
+	var e channels.Event
+	if err == nil {
+		e, err = incoming(m)
+	}
+	if err != nil {
+		node.Dropped("malformed", 1)
+		node.Logger.Debug("redis: ignored a message", "channel", a.topic, "err", err)
+		return
+	}
+	if a.direct {
+		_ = node.Deliver(ctx, channels.Delivery{Channels: []string{a.topic}, Event: e}) // counted by the layer
+	}
+	for _, g := range groups {
+		_ = node.Deliver(ctx, channels.Delivery{Group: g, Event: e}) // counted by the layer
+	}
+	if box != nil && !box.put(e) {
+		node.Dropped("full", 1)
+	}
+}
+
+// close ends what waits; run and deliver end by their context.
+func (f *feed) close() {
+	f.mu.Lock()
+	f.closed = true
+	for _, l := range f.want {
+		if l.box != nil {
+			l.box.idle.Stop()
+		}
+	}
+	f.mu.Unlock()
+	f.conn.close()
+}
