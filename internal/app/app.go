@@ -1,5 +1,5 @@
 // Package app builds the server from its configuration, runs it and stops it in
-// order: first the listeners, then the sockets, then the log, then the store.
+// order: first the listeners, then the sockets, then the log, then the layer and the store.
 package app
 
 import (
@@ -18,6 +18,7 @@ import (
 
 	"github.com/teahouse-chat/teahouse/channels"
 	"github.com/teahouse-chat/teahouse/internal/auth"
+	"github.com/teahouse-chat/teahouse/internal/bridge"
 	"github.com/teahouse-chat/teahouse/internal/chat"
 	"github.com/teahouse-chat/teahouse/internal/config"
 	"github.com/teahouse-chat/teahouse/internal/limit"
@@ -58,6 +59,7 @@ func Run(ctx context.Context, c config.Config, out, errw io.Writer) error {
 	}
 	greet(out, c, main.Addr())
 	log.Info("started", "listen", main.Addr().String(), "version", version(), "data", c.Data)
+	a.startBridge()
 	a.ready.Store(true)
 	a.background.Go(func() { giveBack(a.streams) })
 	failed := make(chan error, len(servers))
@@ -80,6 +82,10 @@ type app struct {
 	store      chat.Store
 	service    *chat.Service
 	layer      *channels.Layer
+	broker     broker         // nil: this process is alone
+	relay      *live.Relay    // before the broker
+	bridge     *bridge.Bridge // nil: no rooms are shared with Django
+	stopBridge func()
 	limiter    *limit.Limiter
 	guests     *auth.Guests
 	sites      *auth.Sites
@@ -94,7 +100,7 @@ type app struct {
 
 // open builds the parts from the store upwards.
 func open(ctx context.Context, c config.Config, log *slog.Logger) (*app, error) {
-	a := &app{config: c, log: log, metrics: metrics.New()}
+	a := &app{config: c, log: log, metrics: metrics.New(), stopBridge: func() {}}
 	if err := os.MkdirAll(c.Data, 0o700); err != nil {
 		return nil, fmt.Errorf("cannot make the data folder %s: choose another with --data: %w", c.Data, reason(err))
 	}
@@ -104,6 +110,7 @@ func open(ctx context.Context, c config.Config, log *slog.Logger) (*app, error) 
 	}
 	a.store = store
 	if err := a.build(ctx); err != nil {
+		a.closeLayer()
 		return nil, errors.Join(err, store.Close())
 	}
 	return a, nil
@@ -129,10 +136,15 @@ func (a *app) build(ctx context.Context) error {
 	}
 	a.streams, a.endLong = context.WithCancel(context.WithoutCancel(ctx))
 	a.limiter = limit.New(limit.Options{Off: !c.Limits})
-	a.layer = channels.NewLayer(&channels.LayerOptions{Backlog: c.Backlog, Logger: a.log})
+	if err := a.openLayer(); err != nil {
+		return err
+	}
+	if err := a.openBridge(settings.Epoch); err != nil {
+		return err
+	}
 	a.service, err = chat.New(ctx, chat.Options{
 		Store:     a.store,
-		Publish:   live.Publisher(a.layer, settings.Epoch, a.log),
+		Publish:   a.publish(settings.Epoch),
 		Renamed:   func(u chat.User) { a.live.Renamed(u) },
 		Limiter:   a.limiter,
 		Committed: observeCommits(a.metrics),
@@ -155,8 +167,9 @@ func (a *app) build(ctx context.Context) error {
 			Frame: wire.MaxFrame, Text: wire.MaxText, History: wire.MaxHistory, Replay: wire.MaxReplay,
 			Rooms: wire.MaxRooms, Rate: rate, Burst: burst,
 		},
-		Version: version(),
-		Logger:  a.log,
+		Version:  version(),
+		Occupied: a.occupied(),
+		Logger:   a.log,
 	})
 	a.pages, err = pages.New(pages.Options{
 		Chat: a.service, Identity: a.guests, BaseURL: c.BaseURL, Logger: a.log,
@@ -184,6 +197,7 @@ func (a *app) stop(servers []*server) error {
 		a.log.Warn("sockets were cut", "err", err)
 	}
 	a.endLong()
+	a.stopBridge()
 	for _, s := range servers {
 		if err := <-finished; err != nil {
 			a.log.Warn("requests were cut", "err", err)
@@ -202,7 +216,10 @@ func (a *app) close() {
 	defer cancel()
 	a.endLong()
 	a.background.Wait()
-	if err := a.service.Shutdown(ctx); err != nil {
+	a.stopBridge()
+	err := a.service.Shutdown(ctx)
+	a.closeLayer()
+	if err != nil {
 		a.log.Error("stop the log", "err", err)
 		return // a store that still writes cannot be closed; the process ends with it
 	}

@@ -37,6 +37,9 @@ func (a *app) readyz(w http.ResponseWriter, _ *http.Request) {
 		say(w, http.StatusServiceUnavailable, "starting or stopping")
 	case a.service.Stats().Failing:
 		say(w, http.StatusServiceUnavailable, "the store fails: see the log")
+	case a.disconnected():
+		// Visitors are served as ever; sending them elsewhere would not help.
+		say(w, http.StatusOK, "ready, but the layer's Redis cannot be reached: see the log")
 	default:
 		say(w, http.StatusOK, "ready")
 	}

@@ -36,6 +36,12 @@ func (a *app) register() {
 	m.Gauge("teahouse_sockets", "Open sockets.", func() float64 { return float64(a.live.Stats().Plain) }, "protocol", "plain")
 
 	a.registerLayer()
+	if a.broker != nil {
+		a.registerBroker()
+	}
+	if a.bridge != nil {
+		a.registerBridge()
+	}
 	for kind := range a.limiter.Stats().RefusedRate {
 		m.Counter("teahouse_limited_total", "Refusals by a limit.",
 			func() float64 { return float64(a.limiter.Stats().RefusedRate[kind]) }, "limit", kind.String())
@@ -63,8 +69,66 @@ func (a *app) registerLayer() {
 		"unhandled":  func(s channels.Stats) uint64 { return s.Unhandled },
 		"unrendered": func(s channels.Stats) uint64 { return s.Unrendered },
 		"slow":       func(s channels.Stats) uint64 { return s.Slow },
+		"illegal":    func(s channels.Stats) uint64 { return s.Illegal },
 	} {
 		m.Counter("teahouse_lost_total", "Events that did not reach a receiver; clients get them by resuming.",
 			layer(read), "cause", cause)
 	}
+}
+
+// registerBroker makes visible how other processes are reached.
+func (a *app) registerBroker() {
+	m := a.metrics
+	m.Gauges("teahouse_layer_connected", "1 while events arrive from a server of the layer.", "host", func() map[string]float64 {
+		connected := make(map[string]float64)
+		for _, s := range a.broker.States() {
+			connected[s.Host] = 0
+			if s.Connected {
+				connected[s.Host] = 1
+			}
+		}
+		return connected
+	})
+	m.Counter("teahouse_layer_gaps_total", "Times that an unknown number of events of other processes was lost on the way here.",
+		func() float64 { return float64(a.layer.Stats().Gaps) })
+	m.Counters("teahouse_layer_received_lost_total", "Events of other processes that were dropped by the broker.", "cause", func() map[string]float64 {
+		lost := make(map[string]float64)
+		for cause, n := range a.layer.Stats().Dropped {
+			lost[cause] = float64(n)
+		}
+		return lost
+	})
+	m.Counters("teahouse_layer_unsent_total", "Events that did not reach the broker; people on this server got them.", "cause", func() map[string]float64 {
+		s := a.relay.Stats()
+		return map[string]float64{"full": float64(s.Dropped), "failed": float64(s.Failed)}
+	})
+}
+
+// registerBridge makes visible what goes between Django and the log.
+func (a *app) registerBridge() {
+	m := a.metrics
+	m.Counters("teahouse_bridge_messages_total", "Messages sent to Django (out), and of Django stored (in).", "direction", func() map[string]float64 {
+		s := a.bridge.Stats()
+		return map[string]float64{"out": float64(s.Out), "in": float64(s.In)}
+	})
+	m.Counter("teahouse_bridge_unsent_total", "Messages that were not sent to Django.",
+		func() float64 { return float64(a.bridge.Stats().OutDropped) })
+	m.Counters("teahouse_bridge_refused_total", "Messages of Django that were not stored.", "cause", func() map[string]float64 {
+		s := a.bridge.Stats()
+		return map[string]float64{
+			"rule": float64(s.Refused), "rate": float64(s.Limited), "full": float64(s.InDropped), "store": float64(s.Failed),
+		}
+	})
+	m.Counter("teahouse_bridge_gaps_total", "Times that an unknown number of messages of Django was lost on the way here.",
+		func() float64 { return float64(a.bridge.Stats().Missed) })
+	m.Gauge("teahouse_bridge_rooms", "Rooms in which this server listens to Django.",
+		func() float64 { return float64(a.bridge.Stats().Rooms) })
+	m.Counter("teahouse_bridge_rooms_refused_total", "Times that a room was not followed because there were too many.",
+		func() float64 { return float64(a.bridge.Stats().Beyond) })
+	m.Gauge("teahouse_bridge_leading", "1 on the server that listens to Django.", func() float64 {
+		if a.bridge.Stats().Leading {
+			return 1
+		}
+		return 0
+	})
 }

@@ -20,7 +20,7 @@ var mayImport = map[string][]string{
 	"internal/chat":      {},
 	"internal/websocket": {},
 	"internal/metrics":   {},
-	"internal/config":    {},
+	"internal/config":    {"channels/redis"},
 	"internal/arch":      {},
 	"internal/parts":     {},
 

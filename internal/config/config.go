@@ -24,7 +24,8 @@ type Config struct {
 	Listen    string     // host:port of the chat; an empty host is every address
 	Data      string     // folder for everything kept on disk; may not exist yet
 	Store     string     // "" or "sqlite:" and a path; see SQLitePath
-	Layer     string     // "memory"
+	Layer     string     // Memory, or a URL as redis.ParseURL reads it
+	Django    Django     // rooms that a Django site shares
 	LogLevel  slog.Level // least severe level written
 	LogFormat string     // "text" or "json"
 	Origins   []string   // further allowed origins, as browsers spell them: scheme://host[:port] in lower case
@@ -33,6 +34,16 @@ type Config struct {
 	Backlog   int64      // bytes that may wait for slow clients together, at least 1 MiB
 	Admin     string     // host:port of metrics; "" is off
 	File      string     // file that was read; "" is none
+}
+
+// Memory is the Layer of a single process.
+const Memory = "memory"
+
+// Django is what a Django site on the same layer shares with this server.
+type Django struct {
+	Rooms     []string // patterns as in path.Match; none is off
+	Name      string   // author of what Django sends
+	Usernames bool     // the site's usernames are authors
 }
 
 // Default is what Load gives when nothing is set.

@@ -63,6 +63,9 @@ func merge(sources []map[string]value) (Config, error) {
 			break
 		}
 	}
+	if err := check(c); err != nil {
+		return Config{}, err
+	}
 	return c, nil
 }
 

@@ -27,7 +27,7 @@ func TestNothingSetIsTheDefault(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Config{
-		Listen: "localhost:8080", Data: "./teahouse-data", Layer: "memory",
+		Listen: "localhost:8080", Data: "./teahouse-data", Layer: "memory", Django: Django{Name: "Django"},
 		LogLevel: slog.LevelInfo, LogFormat: "text", Limits: true, Backlog: 256 << 20,
 	}
 	if d := cmp.Diff(want, got); d != "" {
@@ -40,7 +40,8 @@ func TestNothingSetIsTheDefault(t *testing.T) {
 
 func TestEverySettingIsReadFromEveryPlace(t *testing.T) {
 	want := Config{
-		Listen: "[::1]:0", Data: "d", Store: "sqlite:x.db", Layer: "memory", LogLevel: slog.LevelDebug,
+		Listen: "[::1]:0", Data: "d", Store: "sqlite:x.db", Layer: "redis+pubsub://r:6380/1", LogLevel: slog.LevelDebug,
+		Django:    Django{Rooms: []string{"lobby", "team-*"}, Name: "Forum", Usernames: true},
 		LogFormat: "json", Origins: []string{"https://a.example", "http://b.example:81"},
 		BaseURL: "https://tea.example", Admin: "localhost:9090", Backlog: 64 << 20,
 	}
@@ -49,7 +50,10 @@ func TestEverySettingIsReadFromEveryPlace(t *testing.T) {
 listen = "[::1]:0"
 data = "d"
 store = "sqlite:x.db"
-layer = "memory"
+layer = "redis+pubsub://r:6380/1"
+django-rooms = ["lobby", "team-*"]
+django-name = "Forum"
+django-usernames = true
 origin = ["https://A.example:443/", "http://b.example:81"]
 base-url = "https://tea.example/"
 limits = false
@@ -59,14 +63,15 @@ log-level = "debug"
 log-format = "json"
 `)
 	flags := []string{
-		"--listen", "[::1]:0", "--data=d", "-store", "sqlite:x.db", "--layer=memory", "--origin", "https://A.example:443/",
+		"--listen", "[::1]:0", "--data=d", "-store", "sqlite:x.db", "--layer=redis+pubsub://r:6380/1", "--origin", "https://A.example:443/",
 		"--origin", "http://b.example:81", "--base-url", "https://tea.example/", "--limits=off", "--backlog=64MiB", "--admin", "localhost:9090",
-		"--log-level=debug", "--log-format", "json",
+		"--log-level=debug", "--log-format", "json", "--django-rooms", "lobby,team-*", "--django-name", "Forum", "--django-usernames", "on",
 	}
 	env := []string{
-		"TEAHOUSE_LISTEN=[::1]:0", "TEAHOUSE_DATA=d", "TEAHOUSE_STORE=sqlite:x.db", "TEAHOUSE_LAYER=memory",
+		"TEAHOUSE_LISTEN=[::1]:0", "TEAHOUSE_DATA=d", "TEAHOUSE_STORE=sqlite:x.db", "TEAHOUSE_LAYER=redis+pubsub://r:6380/1",
 		"TEAHOUSE_ORIGIN=https://A.example:443/, http://b.example:81", "TEAHOUSE_BASE_URL=https://tea.example/",
 		"TEAHOUSE_LIMITS=off", "TEAHOUSE_BACKLOG=64mib", "TEAHOUSE_ADMIN=localhost:9090", "TEAHOUSE_LOG_LEVEL=debug", "TEAHOUSE_LOG_FORMAT=json",
+		"TEAHOUSE_DJANGO_ROOMS=lobby,team-*", "TEAHOUSE_DJANGO_NAME=Forum", "TEAHOUSE_DJANGO_USERNAMES=on",
 	}
 	for _, place := range []struct {
 		name string
@@ -146,7 +151,15 @@ func TestAMistakeIsOneSentenceThatSaysWhatToDo(t *testing.T) {
 		{"no folder", []string{"--data="}, nil, "name a folder"},
 		{"a store that is not supported", []string{"--store", "postgres://me:secret@db/x"}, nil, `"postgres:" is not supported: say sqlite:PATH`},
 		{"a store without a path", []string{"--store", "sqlite:"}, nil, "has no path"},
-		{"a layer that is not supported", []string{"--layer", "redis://:secret@db"}, nil, `"redis:" is not supported: say memory`},
+		{"a layer that is not supported", []string{"--layer", "amqp://:secret@db"}, nil, `"amqp:" is not supported: say memory, redis://`},
+		{"a layer that is a word", []string{"--layer", "redis"}, nil, `is "redis": say memory, redis://HOST:6379`},
+		{"a layer that is an address", []string{"--layer", "me:secret@db:6379"}, nil, `is not supported: say memory, redis://`},
+		{"a layer with a wrong port", []string{"--layer", "redis://:secret@db:70000"}, nil, `--layer cannot be used: `},
+		{"a layer with an unknown parameter", []string{"--layer", "redis://:secret@db?brew=tea"}, nil, `brew`},
+		{"a layer of two formats", nil, []string{"TEAHOUSE_LAYER=redis://:secret@a redis+pubsub://b"}, `TEAHOUSE_LAYER cannot be used: some of the URLs have +pubsub`},
+		{"Django without Redis", []string{"--django-rooms", "lobby"}, nil, `say --layer redis://HOST:6379`},
+		{"a pattern that is open", []string{"--django-rooms", "a[b"}, nil, `is "a[b": close its bracket`},
+		{"no name for Django", []string{"--django-name", " "}, nil, `say a name`},
 		{"an unknown level", []string{"--log-level", "loud"}, nil, "say debug, info, warn or error"},
 		{"an unknown format", []string{"--log-format", "xml"}, nil, "say text or json"},
 		{"a switch that is neither", []string{"--limits", "maybe"}, nil, "say on or off"},

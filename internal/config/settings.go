@@ -63,10 +63,27 @@ var settings = []setting{
 		set:  one(setStore),
 	},
 	{
-		name: "layer", arg: "LAYER", def: "memory",
-		help: "how events reach members: memory (this process only)",
-		more: "`memory` is what this version supports.",
+		name: "layer", arg: "LAYER", def: Memory,
+		help: "how events reach other processes: memory (not at all), redis://HOST or redis+pubsub://HOST",
+		more: layerMore,
 		set:  one(setLayer),
+	},
+	{
+		name: "django-rooms", arg: "PATTERN", list: true,
+		help: "rooms shared with a Django site on the same --layer, such as lobby or team-*; may be repeated",
+		more: djangoMore,
+		set:  setDjangoRooms,
+	},
+	{
+		name: "django-name", arg: "NAME", def: "Django",
+		help: "author of the messages that Django sends",
+		set:  one(setDjangoName),
+	},
+	{
+		name: "django-usernames", arg: "on|off", def: off,
+		help: "messages from Django that have a username are by that person",
+		more: "Switch it on only if Django checks who says what. A name that nobody may have here, such as admin, or that is longer than 32 characters, is replaced by `--django-name`. The tag of people who speak through Django begins with `via`, which no guest's does.",
+		set:  one(func(c *Config, v string) (err error) { c.Django.Usernames, err = onOff(v); return err }),
 	},
 	{
 		name: "origin", arg: "ORIGIN", list: true,
@@ -84,7 +101,7 @@ var settings = []setting{
 		name: "limits", arg: "on|off", def: "on",
 		help: "limits of rates and of sockets per address and person; off is for benchmarks",
 		more: "Sizes of messages and frames are limited always. Behind a reverse proxy every visitor comes from the proxy's address, so the limits per address count them together.",
-		set:  one(setLimits),
+		set:  one(func(c *Config, v string) (err error) { c.Limits, err = onOff(v); return err }),
 	},
 	{
 		name: "backlog", arg: "SIZE", def: "256MiB",
@@ -146,14 +163,6 @@ func setStore(c *Config, v string) error {
 	return nil
 }
 
-func setLayer(c *Config, v string) error {
-	if v != "memory" {
-		return fmt.Errorf("%s is not supported: say memory, or leave it out", schemeOf(v))
-	}
-	c.Layer = v
-	return nil
-}
-
 func setOrigins(c *Config, values []string) error {
 	c.Origins = nil
 	for i, v := range values {
@@ -181,16 +190,15 @@ func setBaseURL(c *Config, v string) error {
 	return nil
 }
 
-func setLimits(c *Config, v string) error {
+// onOff reads a switch.
+func onOff(v string) (bool, error) {
 	switch v {
 	case "on", "true":
-		c.Limits = true
+		return true, nil
 	case off, "false":
-		c.Limits = false
-	default:
-		return fmt.Errorf("is %q: say on or off", v)
+		return false, nil
 	}
-	return nil
+	return false, fmt.Errorf("is %q: say on or off", v)
 }
 
 func setAdmin(c *Config, v string) (err error) {

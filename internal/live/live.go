@@ -44,7 +44,7 @@ type Sockets interface {
 	ReleaseUser(id chat.UserID)
 }
 
-// Options of a Server. All but Locale and Logger are needed.
+// Options of a Server. All but Locale, Occupied and Logger are needed.
 type Options struct {
 	Layer      *channels.Layer
 	Service    *chat.Service
@@ -53,9 +53,14 @@ type Options struct {
 	Limiter    chat.Limiter
 	Origins    func(*http.Request) bool
 	Locale     func(*http.Request) string // language of a request; nil is English
-	Limits     wire.Limits                // told in the welcome
-	Version    string                     // of the server
-	Logger     *slog.Logger
+
+	// Occupied is told when the first person comes into a room on this server,
+	// and when the last has left. It must not wait. Nil tells nobody.
+	Occupied func(room string, somebody bool)
+
+	Limits  wire.Limits // told in the welcome
+	Version string      // of the server
+	Logger  *slog.Logger
 }
 
 // Server is the chat on sockets.
@@ -99,6 +104,9 @@ func New(o Options) *Server {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	s.presence = newPresence(s.send)
+	if o.Occupied != nil {
+		s.presence.occupied = o.Occupied
+	}
 	s.rich = channels.Handler(func() channels.Consumer { return &rich{server: s} }, &channels.Options{
 		Layer:        s.layer,
 		Render:       richRender,

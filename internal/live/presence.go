@@ -24,7 +24,9 @@ const (
 // presence is who is in which room on this server. Changes are gathered and
 // published by a timer per room that runs only while there are some.
 type presence struct {
-	publish func(room string, e channels.Event) // fixed
+	// fixed
+	publish  func(room string, e channels.Event)
+	occupied func(room string, somebody bool) // called with mu held, which keeps the order
 
 	mu      sync.Mutex
 	byRoom  map[string]*attendance
@@ -53,7 +55,9 @@ type attendee struct {
 }
 
 func newPresence(publish func(string, channels.Event)) *presence {
-	return &presence{publish: publish, byRoom: make(map[string]*attendance)}
+	return &presence{
+		publish: publish, occupied: func(string, bool) {}, byRoom: make(map[string]*attendance),
+	}
 }
 
 func byID(a *attendee, id chat.UserID) int { return cmp.Compare(a.user.ID, id) }
@@ -69,6 +73,7 @@ func (p *presence) join(room string, u chat.User) wire.Here {
 	if a == nil {
 		a = &attendance{}
 		p.byRoom[room] = a
+		p.occupied(room, true)
 	}
 	i, found := slices.BinarySearchFunc(a.people, u.ID, byID)
 	if found {
@@ -101,6 +106,7 @@ func (p *presence) leave(room string, id chat.UserID) {
 			a.timer.Stop()
 		}
 		delete(p.byRoom, room)
+		p.occupied(room, false)
 		return
 	}
 	p.change(room, a, id, true)

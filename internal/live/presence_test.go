@@ -230,3 +230,24 @@ func TestPeopleComeInPages(t *testing.T) {
 		t.Errorf("nobody is %+v", here)
 	}
 }
+
+func TestARoomIsOccupiedFromItsFirstPersonToItsLast(t *testing.T) {
+	var got []string
+	p := newPresence(func(string, channels.Event) {})
+	p.occupied = func(room string, somebody bool) { got = append(got, fmt.Sprint(room, " ", somebody)) }
+	defer p.stop()
+	for range 2 {
+		p.join("a", someone(1))
+		p.join("a", someone(1))
+		p.join("b", someone(2))
+		p.join("a", someone(2))
+		p.leave("a", 1)
+		p.leave("a", 2)
+		p.leave("a", 1)
+		p.leave("b", 2)
+	}
+	once := []string{"a true", "b true", "a false", "b false"}
+	if diff := cmp.Diff(append(once, once...), got); diff != "" {
+		t.Error(diff)
+	}
+}

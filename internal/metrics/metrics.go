@@ -54,6 +54,34 @@ func (m *Metrics) Gauge(name, help string, read func() float64, labels ...string
 	}, read))
 }
 
+// Counters registers numbers that only grow and share a name: one for each value
+// of a label, which need not be known before. Read is called at every scrape.
+func (m *Metrics) Counters(name, help, label string, read func() map[string]float64) {
+	m.registry.MustRegister(&family{prometheus.NewDesc(name, help, []string{label}, nil), prometheus.CounterValue, read})
+}
+
+// Gauges is Counters for numbers that go up and down.
+func (m *Metrics) Gauges(name, help, label string, read func() map[string]float64) {
+	m.registry.MustRegister(&family{prometheus.NewDesc(name, help, []string{label}, nil), prometheus.GaugeValue, read})
+}
+
+// family is the numbers of one name, by the value of their label.
+type family struct {
+	desc *prometheus.Desc
+	kind prometheus.ValueType
+	read func() map[string]float64
+}
+
+// Describe implements prometheus.Collector.
+func (f *family) Describe(to chan<- *prometheus.Desc) { to <- f.desc }
+
+// Collect implements prometheus.Collector.
+func (f *family) Collect(to chan<- prometheus.Metric) {
+	for value, n := range f.read() {
+		to <- prometheus.MustNewConstMetric(f.desc, f.kind, n, value)
+	}
+}
+
 // Histogram registers a distribution and returns the function that adds one
 // value to it, cheap enough for every commit (well under a microsecond). Buckets
 // are upper bounds in ascending order; see Seconds and Sizes.

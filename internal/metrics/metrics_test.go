@@ -31,6 +31,10 @@ func TestAScrapeReadsTheNumbersAtThatMoment(t *testing.T) {
 	m.Counter("teahouse_posts_total", "Messages stored.", func() float64 { return posts })
 	m.Gauge("teahouse_sockets", "Open sockets.", func() float64 { return -posts }, "protocol", "plain")
 	m.Gauge("teahouse_sockets", "Open sockets.", func() float64 { return 0 }, "protocol", "rich")
+	m.Counters("teahouse_lost_total", "Events lost.", "cause", func() map[string]float64 {
+		return map[string]float64{"full": posts, "of \"all\"": 2}
+	})
+	m.Gauges("teahouse_connected", "Servers.", "host", func() map[string]float64 { return map[string]float64{"a": -posts} })
 	observe := m.Histogram("teahouse_commit_seconds", "Time of one commit.", metrics.Seconds())
 	observe(0.0003)
 
@@ -41,6 +45,10 @@ func TestAScrapeReadsTheNumbersAtThatMoment(t *testing.T) {
 			fmt.Sprintf("\nteahouse_posts_total %v\n", posts),
 			fmt.Sprintf("\nteahouse_sockets{protocol=\"plain\"} %v\n", -posts),
 			"\nteahouse_sockets{protocol=\"rich\"} 0\n",
+			"# TYPE teahouse_lost_total counter\n",
+			fmt.Sprintf("\nteahouse_lost_total{cause=\"full\"} %v\n", posts),
+			"\nteahouse_lost_total{cause=\"of \\\"all\\\"\"} 2\n",
+			fmt.Sprintf("# TYPE teahouse_connected gauge\nteahouse_connected{host=\"a\"} %v\n", -posts),
 			"\nteahouse_commit_seconds_bucket{le=\"0.00025\"} 0\n",
 			"\nteahouse_commit_seconds_bucket{le=\"0.0005\"} 1\n",
 		} {

@@ -1,0 +1,163 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/teahouse-chat/teahouse/channels"
+	"github.com/teahouse-chat/teahouse/channels/redis"
+	"github.com/teahouse-chat/teahouse/internal/bridge"
+	"github.com/teahouse-chat/teahouse/internal/chat"
+	"github.com/teahouse-chat/teahouse/internal/config"
+	"github.com/teahouse-chat/teahouse/internal/live"
+)
+
+const (
+	leaseFor     = 10 * time.Second // a server that dies is replaced at Django's ear after this long
+	djangoWaits  = 8192             // events of a Django group that may wait to be taken
+	brokerWithin = time.Second      // for the last events to reach other processes
+)
+
+// broker is what there is between processes, beside what the layer knows of it.
+type broker interface {
+	channels.Broker
+	Hold(ctx context.Context, name string, ttl time.Duration, f func(ctx context.Context)) error
+	States() []redis.State
+	Close() error
+}
+
+// openLayer makes the layer, and its broker if it has one. That need not be
+// reachable.
+func (a *app) openLayer() error {
+	o := &channels.LayerOptions{
+		Backlog: a.config.Backlog, Logger: a.log,
+		Capacities: []channels.Capacity{{Pattern: "subscription.*", Events: djangoWaits}},
+	}
+	if a.config.Layer != config.Memory {
+		options, err := redis.ParseURL(a.config.Layer)
+		if err == nil {
+			a.broker, err = newBroker(options)
+		}
+		if err != nil {
+			return fmt.Errorf("make the layer: %w", err)
+		}
+		a.relay = live.NewRelay(a.broker, a.log)
+		o.Broker = a.relay
+	}
+	a.layer = channels.NewLayer(o)
+	return nil
+}
+
+func newBroker(o redis.Options) (broker, error) {
+	if o.PubSub {
+		return redis.NewPubSub(o)
+	}
+	return redis.NewCore(o)
+}
+
+// closeLayer gives other processes what waits for them, as far as that is quick.
+func (a *app) closeLayer() {
+	if a.layer == nil {
+		return
+	}
+	if a.bridge != nil {
+		a.bridge.Close()
+	}
+	if err := a.layer.Close(); err != nil {
+		a.log.Error("close the layer", "err", err)
+	}
+	if a.broker == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), brokerWithin)
+	defer cancel()
+	a.relay.Close(ctx)
+	if err := a.broker.Close(); err != nil {
+		a.log.Error("close the connection to Redis", "err", err)
+	}
+}
+
+// lease is the right to listen to Django for the log of one store.
+type lease struct {
+	broker broker
+	name   string
+}
+
+func (l lease) Hold(ctx context.Context, while func(ctx context.Context)) {
+	_ = l.broker.Hold(ctx, l.name, leaseFor, while) // it ends with ctx or the broker
+}
+
+// openBridge makes the bridge to Django, if rooms are shared with it.
+func (a *app) openBridge(epoch string) (err error) {
+	d := a.config.Django
+	if len(d.Rooms) == 0 {
+		return nil
+	}
+	a.bridge, err = bridge.New(bridge.Options{
+		Layer: a.layer, Service: poster{a}, Rooms: a.store.Rooms,
+		Lease:    lease{a.broker, "teahouse.django." + epoch},
+		Patterns: d.Rooms, Name: d.Name, Usernames: d.Usernames, Logger: a.log,
+	})
+	if err != nil {
+		return fmt.Errorf("--django-rooms and --django-name: %w", err)
+	}
+	return nil
+}
+
+// poster is the service, which is made after the bridge.
+type poster struct{ app *app }
+
+func (p poster) Post(ctx context.Context, post chat.Post) (chat.Message, bool, error) {
+	return p.app.service.Post(ctx, post)
+}
+
+// publish is chat.Options.Publish: first the people here, then Django.
+func (a *app) publish(epoch string) func(room string, m chat.Message) {
+	here := live.Publisher(a.layer, epoch, a.log)
+	if a.bridge == nil {
+		return here
+	}
+	return func(room string, m chat.Message) {
+		here(room, m)
+		a.bridge.Publish(room, m)
+	}
+}
+
+// occupied is live.Options.Occupied.
+func (a *app) occupied() func(room string, somebody bool) {
+	if a.bridge == nil {
+		return nil
+	}
+	return a.bridge.Occupied
+}
+
+// startBridge listens to Django until stopBridge.
+func (a *app) startBridge() {
+	if a.bridge == nil {
+		return
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		a.bridge.Run(ctx)
+	}()
+	a.stopBridge = func() {
+		cancel()
+		<-ended
+	}
+}
+
+// disconnected says that some of the layer's servers cannot be reached.
+func (a *app) disconnected() bool {
+	if a.broker == nil {
+		return false
+	}
+	for _, s := range a.broker.States() {
+		if !s.Connected {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,63 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+
+	"github.com/teahouse-chat/teahouse/channels/redis"
+)
+
+const (
+	layerMore = "Redis is for a Django site that shares rooms with this server, see `--django-rooms`, in the format that the site's channel layer has: `redis://` for `channels_redis.core.RedisChannelLayer`, `redis+pubsub://` for `channels_redis.pubsub.RedisPubSubChannelLayer`. The two cannot hear each other. Forms: `redis://user:password@host:6379/0`, `rediss://` with TLS, `unix:///path/to/socket?db=0`, `redis+sentinel://host1,host2/master`, and each with `+pubsub`; several servers, between which the site deals its channels, with commas between, in the site's order. Parameters behind `?`: `prefix`, `format` (`msgpack` or `json`), `random_prefix`, `key` (the site's `symmetric_encryption_keys`, in its order), `ssl_ca_certs`, `ssl_certfile`, `ssl_keyfile`. A server that cannot be reached, at the start or later, costs only what Django says meanwhile and hears: people here notice nothing, `/readyz` says so and stays at 200, and `teahouse_layer_connected` of the metrics is 0. Put the URL into the environment or the file when it holds a password: others on the machine can read flags."
+
+	djangoMore = "Off when empty. What people say in such a room is sent to the Django group `chat_` and the name of the room as `{\"type\": \"chat.message\", \"message\": …, \"username\": …}`, and what Django sends there becomes a message of the room; see [the protocol](protocol.md#a-django-site-in-the-same-room). In a pattern `*` stands for any text, `?` for any character and `[a-c]` for one of these. Rooms that are named are there from the start; those of a pattern when somebody has entered them or said something here, for Teahouse cannot know of rooms that only Django has."
+)
+
+func setLayer(c *Config, v string) error {
+	if v == Memory {
+		c.Layer = v
+		return nil
+	}
+	scheme, _, found := strings.Cut(v, "://")
+	switch first, _, _ := strings.Cut(scheme, "+"); {
+	case found && (first == "redis" || first == "rediss" || first == "unix"):
+	case !found && !strings.ContainsAny(v, ":@/"):
+		return fmt.Errorf("is %q: say memory, redis://HOST:6379 or redis+pubsub://HOST:6379", v)
+	default:
+		return fmt.Errorf("%s is not supported: say memory, redis://HOST:6379 or redis+pubsub://HOST:6379", schemeOf(v))
+	}
+	if _, err := redis.ParseURL(v); err != nil {
+		return fmt.Errorf("cannot be used: %s", strings.TrimPrefix(err.Error(), "redis: "))
+	}
+	c.Layer = v
+	return nil
+}
+
+func setDjangoRooms(c *Config, values []string) error {
+	c.Django.Rooms = nil
+	for _, v := range values {
+		if _, err := path.Match(v, ""); err != nil {
+			return fmt.Errorf("is %q: close its bracket, as in team-[a-c], and write two backslashes for one", v)
+		}
+		c.Django.Rooms = append(c.Django.Rooms, v)
+	}
+	return nil
+}
+
+func setDjangoName(c *Config, v string) error {
+	if strings.TrimSpace(v) == "" {
+		return errors.New("is empty: say a name, such as Django")
+	}
+	c.Django.Name = v
+	return nil
+}
+
+// check finds settings that do not go together.
+func check(c Config) error {
+	if len(c.Django.Rooms) > 0 && c.Layer == Memory {
+		return errors.New("--django-rooms needs the Redis that Django uses: say --layer redis://HOST:6379, or redis+pubsub:// if that is Django's channel layer")
+	}
+	return nil
+}
