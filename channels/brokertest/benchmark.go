@@ -1,0 +1,123 @@
+package brokertest
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/teahouse-chat/teahouse/channels"
+)
+
+// Benchmark measures brokers. Beside ns/op, one operation being one event that
+// was published and has arrived wherever it goes, it reports
+//
+//	events/s     published, each having arrived
+//	cpu-µs/op    user and system time of this process, sender and receivers,
+//	             where the operating system tells
+//
+// for one event at a time, which is the latency there, and for as many as the
+// broker takes, in groups that one or four other processes follow, and for
+// channels.
+func Benchmark(b *testing.B, setup func(testing.TB) Setup) {
+	for _, processes := range []int{1, 4} {
+		for _, bytes := range []int{64, 4096} {
+			name := fmt.Sprintf("processes=%d/bytes=%d", processes, bytes)
+			b.Run("one at a time/"+name, func(b *testing.B) { benchGroup(b, setup(b), load{processes, bytes, 1}) })
+			b.Run("flat out/"+name, func(b *testing.B) { benchGroup(b, setup(b), load{processes, bytes, 64}) })
+		}
+	}
+	b.Run("one at a time/channel", func(b *testing.B) { benchChannel(b, setup(b)) })
+}
+
+// load is what a benchmark puts on a broker.
+type load struct {
+	processes int // that follow
+	bytes     int // of text in each event
+	flight    int // events published and not yet arrived, at most
+}
+
+func benchGroup(b *testing.B, s Setup, l load) {
+	var receivers []*counter
+	for range l.processes {
+		c := newCounter(b, s.New(b))
+		if err := c.broker.Follow(b.Context(), []string{"g"}); err != nil {
+			b.Fatal(err)
+		}
+		receivers = append(receivers, c)
+	}
+	sender := newCounter(b, s.New(b))
+	d := channels.Delivery{Group: "g", Event: channels.Event{
+		Type: "test.event", Payload: map[string]any{"message": strings.Repeat("x", l.bytes)},
+	}}
+	measure(b, l.flight, receivers, func() error { return sender.broker.Publish(b.Context(), d) })
+}
+
+func benchChannel(b *testing.B, s Setup) {
+	receiver, sender := newCounter(b, s.New(b)), newCounter(b, s.New(b))
+	d := channels.Delivery{Channels: []string{receiver.channel}, Event: channels.Event{
+		Type: "test.event", Payload: map[string]any{"message": strings.Repeat("x", 64)},
+	}}
+	await(b, "the channel is reached", func() bool {
+		if err := sender.broker.Publish(b.Context(), d); err != nil {
+			b.Fatal(err)
+		}
+		select {
+		case <-receiver.arrived:
+			return true
+		case <-time.After(100 * time.Millisecond):
+			return false
+		}
+	})
+	measure(b, 1, []*counter{receiver}, func() error { return sender.broker.Publish(b.Context(), d) })
+}
+
+// measure publishes b.N events with at most flight on their way.
+func measure(b *testing.B, flight int, receivers []*counter, publish func() error) {
+	arrive := func() {
+		for _, r := range receivers {
+			select {
+			case <-r.arrived:
+			case <-time.After(patience):
+				b.Fatalf("an event did not arrive within %v", patience)
+			}
+		}
+	}
+	before, begin := processorTime(), time.Now()
+	b.ResetTimer()
+	for i := range b.N {
+		if i >= flight {
+			arrive()
+		}
+		if err := publish(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for range min(b.N, flight) {
+		arrive()
+	}
+	b.StopTimer()
+	b.ReportMetric(float64(b.N)/time.Since(begin).Seconds(), "events/s")
+	if used := processorTime() - before; used > 0 {
+		b.ReportMetric(float64(used.Microseconds())/float64(b.N), "cpu-µs/op")
+	}
+}
+
+// counter is a process that counts what arrives.
+type counter struct {
+	broker  channels.Broker
+	channel string
+	arrived chan struct{}
+}
+
+func newCounter(b *testing.B, broker channels.Broker) *counter {
+	c := &counter{broker: broker, arrived: make(chan struct{}, 1<<16)}
+	n := start(broker, limits{capacity: 1 << 16}, func(context.Context, channels.Delivery) error {
+		c.arrived <- struct{}{}
+		return nil
+	})
+	c.channel = n.channel("x")
+	b.Cleanup(func() { n.close(b) })
+	return c
+}
