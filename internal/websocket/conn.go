@@ -134,6 +134,7 @@ func (c *Conn) Open(subprotocol string, h http.Header) error {
 	defer c.mu.Unlock()
 	c.hs = &handshake{early: hs.early} // the rest belongs to the request
 	c.nc, c.fd = nc, int32(descriptor(nc))
+	boundKernel(descriptor(bare(nc)))
 	c.corked = false
 	lead := len(answer)
 	run := append(answer, c.backlog...)

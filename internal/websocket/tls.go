@@ -2,6 +2,7 @@ package websocket
 
 import (
 	"crypto/tls"
+	"net"
 	"syscall"
 )
 
@@ -23,15 +24,23 @@ type tlsSource struct {
 
 // tlsSource returns nil when nc is something else.
 func (c *Conn) tlsSource() *tlsSource {
-	t, ok := c.nc.(*tls.Conn)
-	if !ok || descriptor(t.NetConn()) < 0 {
+	under := bare(c.nc)
+	if under == c.nc || descriptor(under) < 0 {
 		return nil
 	}
-	raw, err := t.NetConn().(syscall.Conn).SyscallConn()
+	raw, err := under.(syscall.Conn).SyscallConn()
 	if err != nil {
 		return nil
 	}
 	return &tlsSource{c: c, raw: raw}
+}
+
+// bare is the connection beneath TLS, or nc itself.
+func bare(nc net.Conn) net.Conn {
+	if t, ok := nc.(*tls.Conn); ok {
+		return t.NetConn()
+	}
+	return nc
 }
 
 func (s *tlsSource) next() ([]byte, error) {
