@@ -1,6 +1,7 @@
 package brokertest
 
 import (
+	"cmp"
 	"io"
 	"testing"
 	"time"
@@ -28,12 +29,16 @@ type Setup struct {
 	// gets every event, in place of one of them.
 	Copies bool
 
+	// Patience bounds waits for what happens soon unless there is a bug [20 s].
+	Patience time.Duration
+
 	// NoBytes says that payloads cannot hold []byte, as those in JSON.
 	NoBytes bool
 }
 
-// patience bounds waits for what happens at once unless there is a bug.
 const patience = 20 * time.Second
+
+func (s *suite) patience() time.Duration { return cmp.Or(s.setup.Patience, patience) }
 
 // Run runs the suite; setup is called once for each of its tests.
 func Run(t *testing.T, setup func(testing.TB) Setup) {

@@ -20,3 +20,5 @@ func hub(testing.TB) brokertest.Setup {
 }
 
 func TestTheHubKeepsTheContract(t *testing.T) { brokertest.Run(t, hub) }
+
+func BenchmarkTheHub(b *testing.B) { brokertest.Benchmark(b, hub) }

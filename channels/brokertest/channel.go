@@ -15,7 +15,7 @@ func channelsOfProcesses(s *suite) {
 	a, b, c := s.node(), s.node(), s.node()
 	p := a.publisher("1")
 	for _, n := range []*node{b, c} {
-		reach(s, a, n)
+		s.reach(a, n)
 	}
 	// Programs choose the prefix and the local part.
 	names := []string{b.channel("x"), b.channel("y"), "specific." + b.process + "!", b.channel("g.1"), b.channel("with-any_legal.part")}
@@ -26,10 +26,10 @@ func channelsOfProcesses(s *suite) {
 	}
 	s.must(p.toChannel(s.Context(), c.channel("x")))
 	for _, name := range names {
-		await(s, name+" arrived", func() bool { return b.lastOf(p, name) == 3 })
+		s.await(name+" arrived", func() bool { return b.lastOf(p, name) == 3 })
 		s.complete(b, p, name, 3)
 	}
-	await(s, "the other process's arrived", func() bool { return c.lastOf(p, c.channel("x")) == 1 })
+	s.await("the other process's arrived", func() bool { return c.lastOf(p, c.channel("x")) == 1 })
 	if got := c.deliveries(); len(got) != 1 {
 		s.Errorf("got %d events, one was sent", len(got))
 	}
@@ -48,7 +48,7 @@ func slowDeliver(s *suite) {
 	b.hold()
 	taken := 0
 	for range events {
-		ctx, cancel := context.WithTimeout(s.Context(), patience)
+		ctx, cancel := context.WithTimeout(s.Context(), s.patience())
 		err := p.toGroup(ctx, "g", nil)
 		cancel()
 		switch {
@@ -71,7 +71,7 @@ func slowDeliver(s *suite) {
 func (s *suite) flows(p *publisher, n *node, group string) {
 	s.Helper()
 	from := p.sent[group] + 1
-	await(s, "events arrive again", func() bool {
+	s.await("events arrive again", func() bool {
 		ctx, cancel := context.WithTimeout(s.Context(), time.Second)
 		defer cancel()
 		_ = p.toGroup(ctx, group, nil) // what fails is tried again
@@ -84,7 +84,7 @@ func (s *suite) flows(p *publisher, n *node, group string) {
 		return false
 	})
 	last := p.sent[group]
-	await(s, "the last arrives", func() bool {
+	s.await("the last arrives", func() bool {
 		if n.lastOf(p, group) >= last {
 			return true
 		}
@@ -101,7 +101,7 @@ func slowDeliverOfAnother(s *suite) {
 	b.hold()
 	for n := range 300 {
 		_ = p.toGroup(s.Context(), "g", nil) // b may have no room
-		await(s, "the quick process gets it", func() bool { return c.lastOf(p, "g") == n+1 })
+		s.await("the quick process gets it", func() bool { return c.lastOf(p, "g") == n+1 })
 	}
 	s.complete(c, p, "g", 300)
 }
@@ -113,7 +113,7 @@ func fullChannels(s *suite) {
 		s.Skip("this broker's channels have no capacity")
 	}
 	a, b := s.node(), s.node()
-	reach(s, a, b)
+	s.reach(a, b)
 	p := a.publisher("1")
 	b.hold()
 	var err error
@@ -126,9 +126,9 @@ func fullChannels(s *suite) {
 		s.Fatalf("100,000 events to a channel nobody receives from: %v, want ErrChannelFull", err)
 	}
 	b.free()
-	await(s, "there is room again", func() bool { return p.toChannel(s.Context(), b.channel("x")) == nil })
+	s.await("there is room again", func() bool { return p.toChannel(s.Context(), b.channel("x")) == nil })
 	last := p.sent[b.channel("x")]
-	await(s, "the last arrived", func() bool { return b.lastOf(p, b.channel("x")) == last })
+	s.await("the last arrived", func() bool { return b.lastOf(p, b.channel("x")) == last })
 }
 
 func closing(s *suite) {
@@ -146,7 +146,7 @@ func closing(s *suite) {
 			}
 		}
 	})
-	await(s, "events come", func() bool { return b.lastOf(p, "g") > 10 })
+	s.await("events come", func() bool { return b.lastOf(p, "g") > 10 })
 	b.close(s)
 	b.mu.Lock()
 	b.over = b.closed // from now on each delivery is wrong

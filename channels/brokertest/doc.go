@@ -21,5 +21,6 @@
 // for that too.
 //
 // No test passes or fails by the clock: what must happen is waited for, up to
-// 20 s, and what must not happen is looked for behind something sent later.
+// Setup.Patience, and what must not happen is looked for behind something sent
+// later.
 package brokertest

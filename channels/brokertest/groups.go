@@ -22,7 +22,7 @@ func followersGetWhatOthersPublish(s *suite) {
 		s.must(pc.toGroup(s.Context(), "g", nil))
 	}
 	s.must(pa.toGroup(s.Context(), "h", nil))
-	await(s, "both groups arrived", func() bool {
+	s.await("both groups arrived", func() bool {
 		return b.lastOf(pa, "g") == 5 && b.lastOf(pc, "g") == 5 && b.lastOf(pa, "h") == 1 && a.lastOf(pc, "g") == 5
 	})
 	s.complete(b, pa, "g", 5)
@@ -54,14 +54,14 @@ func unfollowedGroupsAreSilent(s *suite) {
 	p := a.publisher("1")
 	s.must(b.broker.Follow(s.Context(), []string{"g", "h"}))
 	s.must(p.toGroup(s.Context(), "g", nil))
-	await(s, "the first arrived", func() bool { return b.lastOf(p, "g") == 1 })
+	s.await("the first arrived", func() bool { return b.lastOf(p, "g") == 1 })
 	s.must(b.broker.Unfollow(s.Context(), []string{"g"}))
 	s.must(p.toGroup(s.Context(), "g", nil))
 	s.must(p.toGroup(s.Context(), "h", nil))
-	await(s, "the other group arrived", func() bool { return b.lastOf(p, "h") == 1 })
+	s.await("the other group arrived", func() bool { return b.lastOf(p, "h") == 1 })
 	s.must(b.broker.Follow(s.Context(), []string{"g"}))
 	s.must(p.toGroup(s.Context(), "g", nil))
-	await(s, "the group arrives again", func() bool { return b.lastOf(p, "g") == 3 })
+	s.await("the group arrives again", func() bool { return b.lastOf(p, "g") == 3 })
 	if got := b.numbersOf(p, "g"); !slices.Equal(got, []int{1, 3}) {
 		s.Errorf("got %v, want the first and the third", got)
 	}
@@ -94,7 +94,7 @@ func followingThroughAStorm(s *suite) {
 		mu.Lock()
 		from := sent + 1
 		mu.Unlock()
-		await(s, "events come after Follow", func() bool { return b.lastOf(p, "g") >= from+3 })
+		s.await("events come after Follow", func() bool { return b.lastOf(p, "g") >= from+3 })
 		got := b.numbersOf(p, "g")
 		if i := slices.Index(got, from); i < 0 || got[len(got)-1]-from != len(got)-1-i {
 			s.Fatalf("round %d: something between %d and %d is missing in %s", round, from, got[len(got)-1], clip(got[max(0, len(got)-40):]))
@@ -115,14 +115,14 @@ func manyGroups(s *suite) {
 	for _, name := range names {
 		s.must(p.toGroup(s.Context(), name, nil))
 		// One at a time: how many may wait is not what this is about.
-		await(s, name+" arrived", func() bool { return b.lastOf(p, name) == 1 })
+		s.await(name+" arrived", func() bool { return b.lastOf(p, name) == 1 })
 	}
 	s.must(b.broker.Unfollow(s.Context(), names[1:]))
 	for _, name := range names[1:20] {
 		s.must(p.toGroup(s.Context(), name, nil))
 	}
 	s.must(p.toGroup(s.Context(), names[0], nil))
-	await(s, "the one group left arrives", func() bool { return b.lastOf(p, names[0]) == 2 })
+	s.await("the one group left arrives", func() bool { return b.lastOf(p, names[0]) == 2 })
 	for _, name := range names[1:20] {
 		s.complete(b, p, name, 1)
 	}
@@ -143,10 +143,10 @@ func anyTextIsAName(s *suite) {
 	for i, name := range oddNames {
 		e := channels.Event{Type: "test.event", Payload: map[string]any{"name": i}}
 		s.must(a.broker.Publish(s.Context(), channels.Delivery{Group: name, Event: e}))
-		await(s, fmt.Sprintf("the event of %.60q arrived", name), func() bool { return len(b.deliveries()) > i })
+		s.await(fmt.Sprintf("the event of %.60q arrived", name), func() bool { return len(b.deliveries()) > i })
 	}
 	s.must(p.toGroup(s.Context(), "g", nil))
-	await(s, "a last event arrived", func() bool { return b.lastOf(p, "g") == 1 })
+	s.await("a last event arrived", func() bool { return b.lastOf(p, "g") == 1 })
 	got := b.deliveries()
 	for i, name := range oddNames {
 		if n := plainNumber(got[i].Event.Payload.(map[string]any)["name"]); got[i].Group != name || n != fmt.Sprint(i) {
@@ -182,11 +182,11 @@ func theOrderOfEachSenderHolds(s *suite) {
 	sending.Wait()
 	for _, p := range all {
 		for _, group := range []string{"g", "h"} {
-			await(s, "all of a sender arrived", func() bool { return c.lastOf(p, group) == each })
+			s.await("all of a sender arrived", func() bool { return c.lastOf(p, group) == each })
 			s.complete(c, p, group, each)
 		}
 		if p.node == b {
-			await(s, "all of b arrived at a", func() bool { return a.lastOf(p, "g") == each })
+			s.await("all of b arrived at a", func() bool { return a.lastOf(p, "g") == each })
 			s.complete(a, p, "g", each)
 		}
 	}
@@ -200,7 +200,7 @@ func nobodyFollows(s *suite) {
 	}
 	s.must(b.broker.Follow(s.Context(), []string{"nobody"}))
 	s.must(p.toGroup(s.Context(), "nobody", nil))
-	await(s, "the first after Follow arrived", func() bool { return b.lastOf(p, "nobody") == 201 })
+	s.await("the first after Follow arrived", func() bool { return b.lastOf(p, "nobody") == 201 })
 	s.must(b.broker.Unfollow(s.Context(), []string{"nobody"}))
 	if got := b.numbersOf(p, "nobody"); len(got) != 1 {
 		s.Errorf("got %s, want what was sent after Follow alone", clip(got))
@@ -220,5 +220,5 @@ func endedContexts(s *suite) {
 	}
 	s.must(b.broker.Follow(s.Context(), []string{"g"}))
 	s.must(p.toGroup(s.Context(), "g", nil))
-	await(s, "it works afterwards", func() bool { return b.lastOf(p, "g") == 2 })
+	s.await("it works afterwards", func() bool { return b.lastOf(p, "g") == 2 })
 }

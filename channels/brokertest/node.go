@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"testing"
 	"time"
 
 	"github.com/teahouse-chat/teahouse/channels"
@@ -263,22 +262,22 @@ func (p *publisher) publish(ctx context.Context, d channels.Delivery, target str
 }
 
 // await waits until ok says true.
-func await(tb testing.TB, what string, ok func() bool) {
-	tb.Helper()
-	for end := time.Now().Add(patience); !ok(); time.Sleep(time.Millisecond) {
+func (s *suite) await(what string, ok func() bool) {
+	s.Helper()
+	for end := time.Now().Add(s.patience()); !ok(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			tb.Fatalf("%s: not so within %v", what, patience)
+			s.Fatalf("%s: not so within %v", what, s.patience())
 		}
 	}
 }
 
 // reach waits until a channel of n is reached by others: a broker connects when
 // it likes to, and may not know of n before.
-func reach(tb testing.TB, from, n *node) {
-	tb.Helper()
-	await(tb, "a channel of a process that has just begun is reached", func() bool {
+func (s *suite) reach(from, n *node) {
+	s.Helper()
+	s.await("a channel of a process that has just begun is reached", func() bool {
 		d := channels.Delivery{Channels: []string{n.channel("warm")}, Event: channels.Event{Type: warmUp}}
-		if err := from.broker.Publish(tb.Context(), d); err != nil {
+		if err := from.broker.Publish(s.Context(), d); err != nil {
 			return false
 		}
 		for range 20 {

@@ -65,7 +65,7 @@ func queues(s *suite) {
 	if s.setup.Copies {
 		copies = 2
 	}
-	await(s, "all were received", func() bool {
+	s.await("all were received", func() bool {
 		mu.Lock()
 		defer mu.Unlock()
 		return len(got[qb])+len(got[qc]) >= events*copies
@@ -105,7 +105,7 @@ func queuesAndGivingUp(s *suite) {
 		s.must(s.work(a, "work", i))
 	}
 	for i := range 20 {
-		ctx, cancel := context.WithTimeout(s.Context(), patience)
+		ctx, cancel := context.WithTimeout(s.Context(), s.patience())
 		e, err := q.Receive(ctx, "work")
 		cancel()
 		if err != nil || numberIn(e) != fmt.Sprint(i) {
@@ -149,7 +149,7 @@ func (s *suite) enroller(n *node) channels.Enroller {
 func enrolledMembers(s *suite) {
 	a, b, c := s.node(), s.node(), s.node()
 	e := s.enroller(a)
-	reach(s, a, b)
+	s.reach(a, b)
 	member := b.channel("x")
 	s.must(e.GroupAdd(s.Context(), "g", member))
 	s.must(e.GroupAdd(s.Context(), "g", member)) // renews
@@ -160,7 +160,7 @@ func enrolledMembers(s *suite) {
 	pa, pc := a.publisher("1"), c.publisher("1")
 	for n, p := range []*publisher{pa, pc} {
 		s.must(p.toGroup(s.Context(), "g", map[string]any{"n": n}))
-		await(s, "the member got it", func() bool { return b.lastOf(p, "g") == 1 })
+		s.await("the member got it", func() bool { return b.lastOf(p, "g") == 1 })
 		if queuer {
 			got, err := q.Receive(s.Context(), "work")
 			if err != nil || numberIn(got) != fmt.Sprint(n) {
@@ -177,7 +177,7 @@ func enrolledMembers(s *suite) {
 	s.must(e.GroupDiscard(s.Context(), "g", member)) // harmless
 	s.must(pc.toGroup(s.Context(), "g", nil))
 	s.must(pc.toChannel(s.Context(), member))
-	await(s, "a later event arrived", func() bool { return b.lastOf(pc, member) == 1 })
+	s.await("a later event arrived", func() bool { return b.lastOf(pc, member) == 1 })
 	s.complete(b, pc, "g", 1)
 }
 
@@ -191,7 +191,7 @@ func enrolledFollowers(s *suite) {
 	for range 5 {
 		s.must(p.toGroup(s.Context(), "g", nil))
 	}
-	await(s, "the last arrived", func() bool { return b.lastOf(p, "g") == 5 })
+	s.await("the last arrived", func() bool { return b.lastOf(p, "g") == 5 })
 	got := b.deliveries()
 	if len(got) != 5 {
 		s.Errorf("%d deliveries of 5 events: one process gets one, for the group and its channels", len(got))

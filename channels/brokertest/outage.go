@@ -12,14 +12,14 @@ func brokenConnections(s *suite) {
 	s.needsCut()
 	a, b := s.node(), s.node()
 	s.must(b.broker.Follow(s.Context(), []string{"g"}))
-	reach(s, a, b)
+	s.reach(a, b)
 	p := a.publisher("1")
 	for range 3 {
 		before := b.gapCount()
 		taken := 0
 		first := p.sent["g"] + 1
 		publish := func() {
-			ctx, cancel := context.WithTimeout(s.Context(), patience)
+			ctx, cancel := context.WithTimeout(s.Context(), s.patience())
 			defer cancel()
 			if err := p.toGroup(ctx, "g", nil); err == nil {
 				taken++
@@ -34,14 +34,14 @@ func brokenConnections(s *suite) {
 		}
 		last := p.sent["g"]
 		s.flows(p, b, "g")
-		await(s, "the gap is told", func() bool { return b.gapCount() > before })
+		s.await("the gap is told", func() bool { return b.gapCount() > before })
 		if !b.gapTold("g") {
 			s.Error("a gap was told, but not of the group followed")
 		}
 		got := slices.DeleteFunc(b.numbersOf(p, "g"), func(n int) bool { return n < first || n > last })
 		s.Logf("sent %d, %d without an error, %d arrived", last-first+1, taken, len(got))
 	}
-	await(s, "channels are reached again", func() bool {
+	s.await("channels are reached again", func() bool {
 		_ = p.toChannel(s.Context(), b.channel("x"))
 		time.Sleep(time.Millisecond)
 		return b.lastOf(p, b.channel("x")) > 0

@@ -51,12 +51,12 @@ func payloadsArriveAsTheyWereSent(s *suite) {
 		want := canonical(payload)
 		for i, d := range []channels.Delivery{{Group: "g"}, {Channels: []string{b.channel("x")}}} {
 			if i == 1 && count == 1 {
-				reach(s, a, b)
+				s.reach(a, b)
 			}
 			d.Event = channels.Event{Type: "test.event", Payload: payload}
 			s.must(a.broker.Publish(s.Context(), d))
 			count++
-			await(s, name+" arrived", func() bool { return len(b.deliveries()) == count })
+			s.await(name+" arrived", func() bool { return len(b.deliveries()) == count })
 			got := b.deliveries()[count-1]
 			if c := canonical(got.Event.Payload); c != want {
 				s.Errorf("%s: got %.2000s\nwant %.2000s", name, c, want)
@@ -136,7 +136,7 @@ func impossiblePayloads(s *suite) {
 	}
 	p := a.publisher("1")
 	s.must(p.toGroup(s.Context(), "g", nil))
-	await(s, "the next event arrived", func() bool { return b.lastOf(p, "g") == 1 })
+	s.await("the next event arrived", func() bool { return b.lastOf(p, "g") == 1 })
 	if got := b.deliveries(); len(got) != 1 {
 		s.Errorf("%d events arrived", len(got))
 	}
@@ -149,7 +149,7 @@ func largeEvents(s *suite) {
 	text := strings.Repeat("茶", (channels.MaxEvent-4096)/3)
 	for n := range 5 {
 		s.must(p.toGroup(s.Context(), "g", map[string]any{"text": text}))
-		await(s, "the large event arrived", func() bool { return b.lastOf(p, "g") == n+1 })
+		s.await("the large event arrived", func() bool { return b.lastOf(p, "g") == n+1 })
 	}
 	if got := b.deliveries()[0].Event.Payload.(map[string]any)["text"]; got != text {
 		s.Errorf("the text came with %d bytes, was %d", len(fmt.Sprint(got)), len(text))
@@ -159,7 +159,7 @@ func largeEvents(s *suite) {
 		s.Errorf("an event above 1 MiB: %v, want ErrTooLarge", err)
 	}
 	s.must(p.toGroup(s.Context(), "g", nil))
-	await(s, "the next event arrived", func() bool { return b.lastOf(p, "g") == 7 })
+	s.await("the next event arrived", func() bool { return b.lastOf(p, "g") == 7 })
 	if got := b.numbersOf(p, "g"); len(got) != 6 {
 		s.Errorf("got %v, all but the one too large were to come", got)
 	}
@@ -176,7 +176,7 @@ func seqAndTypeArrive(s *suite) {
 	}
 	for i, e := range sent {
 		s.must(a.broker.Publish(s.Context(), channels.Delivery{Group: "g", Event: e}))
-		await(s, "an event arrived", func() bool { return len(b.deliveries()) == i+1 })
+		s.await("an event arrived", func() bool { return len(b.deliveries()) == i+1 })
 		got := b.deliveries()[i].Event
 		want := e
 		if p, ok := e.Payload.(channels.Portable); ok {

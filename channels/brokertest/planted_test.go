@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/teahouse-chat/teahouse/channels"
 	"github.com/teahouse-chat/teahouse/channels/brokertest"
@@ -141,7 +142,7 @@ func TestTheSuiteFindsPlantedDefects(t *testing.T) {
 	}
 	for name, p := range planted {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel() // most of them wait for what does not come
+			t.Parallel()
 			command := exec.CommandContext(t.Context(), os.Args[0], "-test.timeout", "2m", "-test.run", "^TestAPlantedDefect$/^"+p.caught+"$")
 			command.Env = append(os.Environ(), plantedVariable+"="+name)
 			out, err := command.CombinedOutput()
@@ -159,6 +160,7 @@ func TestAPlantedDefect(t *testing.T) {
 	}
 	brokertest.Run(t, func(t testing.TB) brokertest.Setup {
 		s := hub(t)
+		s.Patience = 2 * time.Second // most defects are found by what does not come
 		whole := s.New
 		s.New = func(t testing.TB) channels.Broker {
 			d := &defect{hubBroker: whole(t).(hubBroker)}
