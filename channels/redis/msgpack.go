@@ -29,6 +29,9 @@ func appendMsgpack(b []byte, v any, depth int) ([]byte, error) {
 	case uint64:
 		return appendUint(b, v), nil
 	case float64:
+		if math.IsNaN(v) {
+			return append(b, 0xcb, 0x7f, 0xf8, 0, 0, 0, 0, 0, 0), nil // of the many, the one of C
+		}
 		return binary.BigEndian.AppendUint64(append(b, 0xcb), math.Float64bits(v)), nil
 	case string:
 		if !utf8.ValidString(v) {

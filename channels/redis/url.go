@@ -108,12 +108,19 @@ func parseURL(s string) (rawURL, error) {
 	return u, nil
 }
 
+// kind is the scheme of an entry of Options.Hosts.
+func (u rawURL) kind() string {
+	if u.sentinel {
+		return u.scheme + "+sentinel"
+	}
+	return u.scheme
+}
+
 // hosts are the entries of Options.Hosts that the URL stands for.
 func (u rawURL) hosts() []string {
-	scheme := u.scheme
 	addrs := strings.Split(u.addrs, ",")
 	if u.sentinel {
-		scheme, addrs = scheme+"+sentinel", []string{u.addrs}
+		addrs = []string{u.addrs}
 	}
 	user := u.user
 	if user != "" {
@@ -131,7 +138,7 @@ func (u rawURL) hosts() []string {
 	}
 	hosts := make([]string, len(addrs))
 	for i, a := range addrs {
-		hosts[i] = scheme + "://" + user + a + u.path + params
+		hosts[i] = u.kind() + "://" + user + a + u.path + params
 	}
 	return hosts
 }
@@ -143,9 +150,7 @@ func parseHost(s string) (host, error) {
 		return host{}, err
 	}
 	h := host{network: "tcp", tls: u.scheme == "rediss"}
-	h.name = strings.TrimSuffix(strings.TrimSuffix(u.hosts()[0], "/"), "?")
-	h.name, _, _ = strings.Cut(h.name, "?")
-	h.name = strings.Replace(h.name, u.user+"@", "", 1)
+	h.name = u.kind() + "://" + u.addrs + strings.TrimSuffix(u.path, "/")
 	switch {
 	case u.pubsub:
 		return host{}, errors.New("redis: +pubsub is not for Options.Hosts; set Options.PubSub")
