@@ -2,7 +2,6 @@ package wire_test
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"reflect"
@@ -19,31 +18,31 @@ import (
 
 // What the package reads and writes is what the reference does.
 
-// asError is the *wire.Error that err must be when it is not nil.
-func asError(t rapid.TB, err error) *wire.Error {
-	var bad *wire.Error
-	if err != nil && !errors.As(err, &bad) {
-		t.Fatalf("%T is not a *wire.Error: %v", err, err)
-	}
-	return bad
-}
-
 // checkDecoders compares all readers on one frame.
 func checkDecoders(t rapid.TB, frame []byte) {
 	req, err := wire.Decode(frame)
 	wantReq, wantErr := refDecode(frame)
-	if diff := cmp.Diff(wantReq, req) + cmp.Diff(asError(t, wantErr), asError(t, err)); diff != "" {
-		t.Fatalf("Decode of %q (-reference +got)\n%s", frame, diff)
-	}
+	checkRead(t, "Decode", frame, [2]read{{wantReq, wantErr}, {req, err}})
+
 	text, err := wire.DecodePlain(frame)
 	wantText, wantErr := refDecodePlain(frame)
-	if diff := cmp.Diff(wantText, text) + cmp.Diff(asError(t, wantErr), asError(t, err)); diff != "" {
-		t.Fatalf("DecodePlain of %q (-reference +got)\n%s", frame, diff)
-	}
+	checkRead(t, "DecodePlain", frame, [2]read{{wantText, wantErr}, {text, err}})
+
 	text, nonce, err := wire.DecodePost(frame)
 	wantText, wantNonce, wantErr := refDecodePost(frame)
-	if diff := cmp.Diff([]string{wantText, wantNonce}, []string{text, nonce}) + cmp.Diff(asError(t, wantErr), asError(t, err)); diff != "" {
-		t.Fatalf("DecodePost of %q (-reference +got)\n%s", frame, diff)
+	checkRead(t, "DecodePost", frame, [2]read{{[2]string{wantText, wantNonce}, wantErr}, {[2]string{text, nonce}, err}})
+}
+
+// read is what a reader returns.
+type read struct {
+	Value any
+	Err   error
+}
+
+func checkRead(t rapid.TB, reader string, frame []byte, wantAndGot [2]read) {
+	want, got := wantAndGot[0], wantAndGot[1]
+	if !reflect.DeepEqual(want, got) { // also the types of the errors, and all they hold
+		t.Fatalf("%s of %q (-reference +got)\n%s", reader, frame, cmp.Diff(fmt.Sprintf("%#v", want), fmt.Sprintf("%#v", got)))
 	}
 }
 
@@ -132,6 +131,50 @@ func frame(t *rapid.T) []byte {
 
 func TestDecodersDoWhatTheReferenceDoes(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) { checkDecoders(t, frame(t)) })
+}
+
+// The edges of the grammar, all of them: every byte that means something in
+// JSON, and some that do not, instead of and before each byte of a frame.
+func TestDecodersDoWhatTheReferenceDoesNextToEachByte(t *testing.T) {
+	whole := `{"type":"post","room":"a\n","nonce":"\ud83c\udf75","text":"t","x":[1.5,-10e+2,true,{"k":null,"l":{}}, 0 ]} `
+	const others = "\x00\t\n\v\r \"\\/{}[]:,+-.0179eEabdfnrtux\x7f\x80\xc2\xff"
+	for i := range whole {
+		for j := range len(others) {
+			b := others[j : j+1]
+			checkDecoders(t, []byte(whole[:i]+b+whole[i:]))
+			checkDecoders(t, []byte(whole[:i]+b+whole[i+1:]))
+		}
+		checkDecoders(t, []byte(whole[:i]))
+	}
+}
+
+func TestDecodersDoWhatTheReferenceDoesWithEachValue(t *testing.T) {
+	for _, v := range append(scalars, broken...) {
+		checkDecoders(t, []byte(v))
+		for _, key := range keys {
+			checkDecoders(t, []byte(`{"type":"post","room":"a","text":"t",`+key+`:`+v+`}`))
+			checkDecoders(t, []byte(`{"type":"history","room":"a","x":{`+key+`:[[],`+v+`]},`+key+`:`+v+`}`))
+		}
+	}
+}
+
+func TestDecodersTellTheFirstOfSeveralMistakes(t *testing.T) {
+	mistakes := []string{`"a":1,"a":2`, `"b":[null]`, `"c":` + strings.Repeat("[", 20), `"d":tru`}
+	var many []string // one key more than allowed, in front of a frame's own
+	for i := range wire.MaxKeys + 1 {
+		many = append(many, fmt.Sprintf(`"k%d":0`, i))
+	}
+	mistakes = append(mistakes, strings.Join(many, ","))
+	for _, first := range mistakes {
+		for _, second := range mistakes {
+			for n := range 3 { // with as many keys as allowed, one less and one more
+				short := strings.Join(many[:wire.MaxKeys-2+n], ",")
+				checkDecoders(t, []byte(`{"type":"ping",`+short+`}`))
+				checkDecoders(t, []byte(`{"x":{`+short+`},`+first+`,`+second+`}`))
+			}
+			checkDecoders(t, []byte(`[{`+first+`},{`+second+`}]`))
+		}
+	}
 }
 
 func FuzzDecode(f *testing.F) {
