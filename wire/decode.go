@@ -36,8 +36,8 @@ const usualFields = 8
 // room, name, nonce or text is good is for the domain to say. The error is an
 // *Error. The request keeps nothing of data.
 func Decode(data []byte) (Request, error) {
-	var room [usualFields]field
-	fields, bad := parseObject(data, room[:0])
+	var space [usualFields]field
+	fields, bad := parseObject(data, space[:0])
 	if bad != nil {
 		return Request{}, bad
 	}

@@ -22,8 +22,8 @@ func EncodePlain(m PlainMessage) []byte {
 // DecodePlain reads the text of a plain client's frame; fields other than
 // "message" are ignored. The error is an *Error.
 func DecodePlain(data []byte) (string, error) {
-	var room [usualFields]field
-	fields, bad := parseObject(data, room[:0])
+	var space [usualFields]field
+	fields, bad := parseObject(data, space[:0])
 	if bad != nil {
 		return "", bad
 	}
@@ -41,8 +41,8 @@ func DecodePlain(data []byte) (string, error) {
 // DecodePost reads the body of a post over HTTP, {"text","nonce"}, where the
 // nonce may be missing. The error is an *Error.
 func DecodePost(data []byte) (text, nonce string, err error) {
-	var room [usualFields]field
-	fields, bad := parseObject(data, room[:0])
+	var space [usualFields]field
+	fields, bad := parseObject(data, space[:0])
 	if bad != nil {
 		return "", "", bad
 	}

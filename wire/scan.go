@@ -15,14 +15,14 @@ type field struct {
 }
 
 // parseObject reads one JSON object strictly: depth at most MaxDepth, keys at
-// most MaxKeys per object and none twice, no null among the elements of an array.
-// encoding/json accepts all of these. The fields are appended to room, which
-// may be a caller's array, and point into data.
+// most MaxKeys per object and none twice, no null among the elements of an array:
+// encoding/json would let all of that pass. The fields point into data; they are
+// appended to space, an empty slice of the caller's.
 //
-// Of several mistakes the first of this order is told: depth, grammar, anything else.
-func parseObject(data []byte, room []field) ([]field, *Error) {
+// Of several mistakes depth is told first, then grammar, then whatever stands first.
+func parseObject(data []byte, space []field) ([]field, *Error) {
 	s := scanner{data: data}
-	fields, ok := s.document(room)
+	fields, ok := s.document(space)
 	switch {
 	case ok && utf8.Valid(data):
 		return fields, s.bad
@@ -71,9 +71,9 @@ func (s *scanner) note(code, message string) {
 }
 
 // document reads all of the frame and returns the fields of its one object.
-func (s *scanner) document(room []field) (fields []field, ok bool) {
+func (s *scanner) document(space []field) (fields []field, ok bool) {
 	if s.next() == '{' {
-		fields, ok = s.object(room)
+		fields, ok = s.object(space)
 	} else {
 		s.note(CodeBadEnvelope, "This is not a JSON object.")
 		ok = s.value()
