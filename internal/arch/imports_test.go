@@ -23,6 +23,7 @@ var mayImport = map[string][]string{
 	"internal/config":    {"channels/redis"},
 	"internal/arch":      {},
 	"internal/parts":     {},
+	"internal/interop":   {},
 
 	"web":                    {"client/js"},
 	"client":                 {"wire"},
