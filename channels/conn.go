@@ -146,6 +146,15 @@ func (c *Conn) Send(f Frame) error {
 	return c.send(f, c.sock.Write)
 }
 
+// SendJSON sends v, encoded by encoding/json, in a text frame.
+func (c *Conn) SendJSON(v any) error {
+	f, err := JSONFrame(v)
+	if err != nil {
+		return err
+	}
+	return c.Send(f)
+}
+
 // SendWait is Send for bulk, such as a replay: it waits while more than half of
 // the backlog's bound is taken.
 func (c *Conn) SendWait(ctx context.Context, f Frame) error {

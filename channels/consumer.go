@@ -34,6 +34,15 @@ type Consumer interface {
 	Disconnect(ctx context.Context, c *Conn, code int)
 }
 
+// Rechecker is for consumers whose client may lose the right to be connected, for
+// example by logging out elsewhere. Recheck is called about once in
+// Options.RecheckEvery, and never more than twice that after the last time; the
+// calls for all connections are spread over that time. It never runs at the same
+// time as another method, and an error ends the connection as one of Receive does.
+type Rechecker interface {
+	Recheck(ctx context.Context, c *Conn) error
+}
+
 // Base is a Consumer that accepts everyone and does nothing. Embed it to write
 // only the methods that matter.
 type Base struct{}

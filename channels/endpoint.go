@@ -23,6 +23,10 @@ type Options struct {
 	// Layer carries events to the connections [none: groups are ErrNoLayer].
 	Layer *Layer
 
+	// Groups are joined before Connect, and left, like all others, before
+	// Disconnect. They need a Layer.
+	Groups []string
+
 	// Render makes the frame for events of a type that look the same to every
 	// member of a group. It is called once for each event, however many
 	// connections get the frame. A Frame with nil Data sends nothing. Events of
@@ -34,8 +38,8 @@ type Options struct {
 	// order is taken; a client that offers only others gets none.
 	Subprotocols []string
 
-	// Origins tells whether a page from elsewhere may connect [SameOrigin]. If
-	// not, the answer is 403.
+	// Origins tells whether a page from elsewhere may connect [SameOrigin]; see
+	// AllowedOrigins. If not, the answer is 403.
 	Origins func(*http.Request) bool
 
 	ConnectTimeout time.Duration // for Connect, up to Accept [10s]; then its ctx ends
@@ -45,6 +49,7 @@ type Options struct {
 	PingEvery      time.Duration // silence of the client before it is pinged [25s]
 	PongWait       time.Duration // further silence before it is cut [10s]
 	WriteTimeout   time.Duration // without progress before a slow client is cut [10s]
+	RecheckEvery   time.Duration // between calls of Rechecker.Recheck [1m]
 
 	Logger   *slog.Logger // errors and panics of consumers [slog.Default()]
 	Observer Observer     // may be nil
@@ -64,12 +69,14 @@ type Endpoint struct {
 	// fixed
 	newConsumer    func() Consumer
 	layer          *Layer
+	groups         []string
 	renderers      map[string]func(Event) (Frame, error) // by handlerName
 	subprotocols   []string
 	origins        func(*http.Request) bool
 	connectTimeout time.Duration
 	maxGroups      int
 	backlog        int
+	recheckEvery   time.Duration
 	websocket      *websocket.Options
 	log            *slog.Logger
 	observer       Observer
@@ -80,9 +87,11 @@ type Endpoint struct {
 	active  int                // these, and requests not yet accepted
 	closing bool
 	drained chan struct{} // closed when closing and nothing is active
+	recheck rechecks
 }
 
-// Handler returns the endpoint of a kind of consumer. o may be nil.
+// Handler returns the endpoint of a kind of consumer. o may be nil. Options that
+// no connection could be served with, such as Groups without a Layer, panic.
 func Handler(newConsumer func() Consumer, o *Options) *Endpoint {
 	if o == nil {
 		o = &Options{}
@@ -90,12 +99,14 @@ func Handler(newConsumer func() Consumer, o *Options) *Endpoint {
 	e := &Endpoint{
 		newConsumer:    newConsumer,
 		layer:          o.Layer,
+		groups:         slices.Clone(o.Groups),
 		renderers:      make(map[string]func(Event) (Frame, error), len(o.Render)),
 		subprotocols:   slices.Clone(o.Subprotocols),
 		origins:        o.Origins,
 		connectTimeout: cmp.Or(o.ConnectTimeout, 10*time.Second),
 		maxGroups:      cmp.Or(o.MaxGroups, 1024),
 		backlog:        cmp.Or(o.Backlog, 1<<20),
+		recheckEvery:   cmp.Or(o.RecheckEvery, time.Minute),
 		log:            o.Logger,
 		observer:       o.Observer,
 		conns:          make(map[*Conn]struct{}),
@@ -109,6 +120,11 @@ func Handler(newConsumer func() Consumer, o *Options) *Endpoint {
 	}
 	for typ, f := range o.Render {
 		e.renderers[handlerName(typ)] = f
+	}
+	for _, group := range e.groups {
+		if err := checkName("group", group); err != nil || e.layer == nil {
+			panic(fmt.Sprintf("channels: Handler: the group %q: %v", group, cmp.Or(err, ErrNoLayer)))
+		}
 	}
 	e.websocket = &websocket.Options{
 		MaxMessage: o.MaxMessage, Backlog: e.backlog,
@@ -224,6 +240,9 @@ func (e *Endpoint) exit(c *Conn) {
 	defer e.mu.Unlock()
 	delete(e.conns, c)
 	e.active--
+	if len(e.conns) == 0 {
+		e.recheck.stop()
+	}
 	if e.closing && e.active == 0 {
 		close(e.drained)
 	}
@@ -235,6 +254,9 @@ func (e *Endpoint) add(c *Conn) bool {
 	defer e.mu.Unlock()
 	if !e.closing {
 		e.conns[c] = struct{}{}
+		if _, rechecks := c.consumer.(Rechecker); rechecks {
+			e.recheck.start(e)
+		}
 	}
 	return !e.closing
 }

@@ -23,10 +23,12 @@ var (
 // Close codes that this package sends by itself. Consumers may use any code of
 // RFC 6455, section 7.4.
 const (
-	CloseNormal   = 1000 // bye
-	CloseAbnormal = 1006 // only told to Disconnect: ended without a closing handshake
-	CloseFailed   = 1011 // the consumer failed
-	CloseTooSlow  = 4408 // the client did not keep up
+	CloseNormal      = 1000 // bye
+	CloseUnsupported = 1003 // a binary frame where JSON was expected
+	CloseAbnormal    = 1006 // only told to Disconnect: ended without a closing handshake
+	CloseInvalid     = 1007 // not the JSON that was expected
+	CloseFailed      = 1011 // the consumer failed
+	CloseTooSlow     = 4408 // the client did not keep up
 )
 
 // Refusal is the error of a Connect that turns a client away with an HTTP

@@ -134,6 +134,7 @@ func FuzzCapacityPatterns(f *testing.F) {
 	f.Add("*****************b", strings.Repeat("a", 500))
 	f.Fuzz(func(t *testing.T, pattern, name string) {
 		match([]rune(pattern), []rune(name))
+		name = strings.ToValidUTF8(name, "y") // halves of a character may become one
 		literal := strings.NewReplacer("*", "x", "?", "x", "[", "x").Replace(name)
 		if !match([]rune(literal), []rune(literal)) || !match([]rune("*"+literal+"*"), []rune(name+literal+name)) {
 			t.Errorf("%q does not match itself", literal)

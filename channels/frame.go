@@ -2,6 +2,7 @@ package channels
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/teahouse-chat/teahouse/internal/websocket"
@@ -39,16 +40,29 @@ func JSONFrame(v any) (Frame, error) {
 	return TextFrame(p), nil
 }
 
-// JSON decodes the frame's data into v, a pointer. A binary frame is an error.
+// JSON decodes the frame's data into v, a pointer. The error for a frame that is
+// no such JSON, or binary, is also a *CloseError: a Receive that returns it
+// closes the connection with CloseInvalid, or CloseUnsupported. One that would
+// rather answer with a frame of its own sends that and returns nil.
 func (f Frame) JSON(v any) error {
 	if f.Kind != Text {
-		return fmt.Errorf("channels: decode a frame: binary, want JSON text")
+		return &decodeError{errors.New("binary, want JSON text"), CloseError{CloseUnsupported, "JSON text expected"}}
 	}
 	if err := json.Unmarshal(f.Data, v); err != nil {
-		return fmt.Errorf("channels: decode a frame: %w", err)
+		return &decodeError{err, CloseError{CloseInvalid, "not the JSON expected"}}
 	}
 	return nil
 }
+
+// decodeError is why a frame could not be decoded, and what becomes of the
+// connection unless the consumer sees to it.
+type decodeError struct {
+	err   error
+	close CloseError
+}
+
+func (d *decodeError) Error() string   { return "channels: decode a frame: " + d.err.Error() }
+func (d *decodeError) Unwrap() []error { return []error{d.err, &d.close} }
 
 // encode appends the frame as it goes over the wire.
 func (f Frame) encode(dst []byte) []byte {

@@ -21,7 +21,10 @@ func (c *Conn) connect() {
 	defer timer.Stop()
 	o.stop = timer.Stop
 
-	err := c.consume(func() error { return c.consumer.Connect(ctx, c) })
+	err := c.joinGroups(ctx)
+	if err == nil {
+		err = c.consume(func() error { return c.consumer.Connect(ctx, c) })
+	}
 	c.connected = err == nil
 	if c.connected && !o.accepted {
 		err = c.Accept(c.endpoint.choose(o.ws.Subprotocols()), nil)
@@ -42,6 +45,16 @@ func (c *Conn) connect() {
 		}
 		o.ws.Start((*reader)(c))
 	}
+}
+
+// joinGroups joins the groups of every connection of the endpoint.
+func (c *Conn) joinGroups(ctx context.Context) error {
+	for _, group := range c.endpoint.groups {
+		if err := c.GroupAdd(ctx, group); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // refuse answers the handshake of a client that is turned away.
@@ -241,9 +254,12 @@ func (c *Conn) gapped(groups []string) {
 	c.enqueue(Event{Payload: gapNews(groups)})
 }
 
-// gapNews is the payload of an event that this package puts into an inbox, in its
-// order with the others and beyond the capacity.
-type gapNews []string
+// gapNews and recheckNews are payloads of events that this package puts into an
+// inbox, in their order with the others and beyond the capacity.
+type (
+	gapNews     []string
+	recheckNews struct{}
+)
 
 // enqueue appends to the inbox. The caller holds mu.
 func (c *Conn) enqueue(e Event) {
@@ -256,8 +272,11 @@ func (c *Conn) enqueue(e Event) {
 
 // handle gives what was queued to the consumer's method for it.
 func (c *Conn) handle(e Event) error {
-	if groups, ok := e.Payload.(gapNews); ok {
-		return c.consumer.(GapHandler).Gap(c.ctx, c, groups)
+	switch news := e.Payload.(type) {
+	case gapNews:
+		return c.consumer.(GapHandler).Gap(c.ctx, c, news)
+	case recheckNews:
+		return c.consumer.(Rechecker).Recheck(c.ctx, c)
 	}
 	return c.consumer.(EventHandler).Event(c.ctx, c, e)
 }
@@ -288,7 +307,7 @@ func (c *Conn) pump(done chan struct{}) {
 			return c.handle(e)
 		})
 		switch {
-		case errors.Is(err, ErrNoHandler):
+		case errors.Is(err, ErrNoHandler) && c.endpoint.layer != nil:
 			c.endpoint.layer.lost(lossUnhandled, 1)
 		case err != nil:
 			c.fail("event", err)

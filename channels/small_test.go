@@ -2,74 +2,11 @@ package channels
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"unsafe"
 )
-
-func TestSameOrigin(t *testing.T) {
-	for _, tc := range []struct {
-		name    string
-		host    string
-		tls     bool
-		origins []string
-		cookie  bool
-		want    bool
-	}{
-		{"the own host", "our.host", false, []string{"http://our.host"}, true, true},
-		{"the own host and port", "our.host:8080", false, []string{"http://our.host:8080"}, true, true},
-		{"the default port spelled out", "our.host:80", false, []string{"http://our.host"}, false, true},
-		{"capital letters", "Our.Host", true, []string{"https://our.host:443"}, false, true},
-		{"an IPv6 address", "[::1]:8080", false, []string{"http://[::1]:8080"}, false, true},
-		{"another site, with a valid cookie", "our.host", true, []string{"https://evil.example"}, true, false},
-		{"null", "our.host", false, []string{"null"}, false, false},
-		{"empty", "our.host", false, []string{""}, false, false},
-		{"the own host as a subdomain", "our.host", true, []string{"https://our.host.evil.example"}, false, false},
-		{"http on an https site", "our.host", true, []string{"http://our.host"}, false, false},
-		{"https on an http site", "our.host", false, []string{"https://our.host"}, false, false},
-		{"another port", "our.host:8080", false, []string{"http://our.host:8081"}, false, false},
-		{"a bad port", "our.host", false, []string{"http://our.host:x"}, false, false},
-		{"a path", "our.host", false, []string{"http://our.host/"}, false, false},
-		{"a user", "our.host", false, []string{"http://our.host@our.host"}, false, false},
-		{"two", "our.host", false, []string{"http://our.host", "http://our.host"}, false, false},
-		{"none, and a cookie", "our.host", false, nil, true, false},
-		{"none, and no cookie", "our.host", false, nil, false, true},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			r := httptest.NewRequest("GET", "/", nil)
-			r.Host = tc.host
-			if tc.tls {
-				r.TLS = &tls.ConnectionState{}
-			}
-			for _, o := range tc.origins {
-				r.Header.Add("Origin", o)
-			}
-			if tc.cookie {
-				r.Header.Set("Cookie", "sid=1")
-			}
-			if got := SameOrigin(r); got != tc.want {
-				t.Errorf("allowed: %v, want %v", got, tc.want)
-			}
-		})
-	}
-}
-
-func FuzzSameOrigin(f *testing.F) {
-	f.Add("http://our.host", "our.host")
-	f.Add("null", "")
-	f.Add("http://[::1]:80", "[::1]")
-	f.Fuzz(func(t *testing.T, origin, host string) {
-		r := httptest.NewRequest("GET", "/", nil)
-		r.Host = host
-		r.Header.Set("Origin", origin)
-		if SameOrigin(r) && !strings.HasPrefix(strings.ToLower(origin), "http://") {
-			t.Errorf("origin %q allowed on %q", origin, host)
-		}
-	})
-}
 
 func TestRouterFindsHandlersByTypeAndNothingElse(t *testing.T) {
 	type log struct{ calls []string }
