@@ -50,7 +50,7 @@ func (f *benchFlags) define() *flag.FlagSet {
 	set.IntVar(&p.Window, "window", p.Window, "posts in flight per poster (fanout)")
 	set.IntVar(&p.Rate, "rate", p.Rate, "posts per second, all rooms together (rate, capacity)")
 	set.IntVar(&p.Missed, "missed", p.Missed, "messages everybody misses (reconnect)")
-	set.IntVar(&p.Stuck, "stuck", p.Stuck, "members of each room that never read (rate, fanout)")
+	set.IntVar(&p.Stuck, "stuck", p.Stuck, "members of each room that stop reading (rate, fanout)")
 	set.DurationVar(&p.For, "duration", p.For, "measured time")
 	set.StringVar(&f.pin, "pin", "", "processors of server and generator")
 	set.IntVar(&p.PID, "pid", 0, "process of the server at URL")
@@ -328,7 +328,7 @@ Flags:
   --window N             posts in flight per poster, for fanout [64]
   --rate N               posts per second in all, for rate and capacity
   --missed N             messages everybody misses, for reconnect [20]
-  --stuck N              members of each room that never read [0]
+  --stuck N              members of each room that stop reading: by turns (rate), for good (fanout) [0]
   --duration TIME        measured time, such as 30s [10s]
   --pin SERVER,GENERATOR one processor for each, so that neither disturbs the other
   --pid PID              process of the server at URL, for its CPU and memory

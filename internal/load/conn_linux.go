@@ -25,7 +25,10 @@ type conn struct {
 	turn    int32
 	state   state
 	waiting bool // the kernel is asked to say when it can take more bytes
-	stuck   bool // never reads once it has joined
+	stuck   bool // does not read at times (Rate), or once it has joined (Fanout)
+	deaf    bool // does not read now
+	behind  bool // nor has it caught up since: it may be cut
+	apart   bool // is not compared with the others: it has missed something for good
 
 	member Member
 	seq    int64  // of the newest delivery; -1 before the first
@@ -57,6 +60,9 @@ func (l *loop) start(c *conn) error {
 	}
 	c.fd, c.state = fd, connecting
 	err = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+	if err == nil && c.stuck {
+		err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, kernelBuffer)
+	}
 	if err == nil && from != nil {
 		// The port is chosen when connecting, so that it needs to be free only
 		// towards this server.
@@ -97,6 +103,20 @@ func (l *loop) watch(op int, c *conn, events uint32) error {
 	return unix.EpollCtl(l.epoll, op, c.fd, &e)
 }
 
+// rewatch asks the kernel anew for what the connection waits for.
+func (l *loop) rewatch(c *conn) {
+	events := uint32(0)
+	if !c.deaf {
+		events |= unix.EPOLLIN
+	}
+	if c.waiting {
+		events |= unix.EPOLLOUT
+	}
+	if err := l.watch(unix.EPOLL_CTL_MOD, c, events); err != nil {
+		l.fail(c, "wait for a socket: "+err.Error())
+	}
+}
+
 // hangUp ends the connection at once, with a reset: so thousands of them leave
 // no ports behind that wait.
 func (l *loop) hangUp(c *conn) {
@@ -117,7 +137,7 @@ func (l *loop) hangUp(c *conn) {
 // fail ends a connection that the server, or the network, ended.
 func (l *loop) fail(c *conn, why string) {
 	l.hangUp(c)
-	if c.stuck && c.state == joined {
+	if c.behind && (c.state == joined || why == closedTooSlow) {
 		l.cut++
 		return // which is what should happen to it
 	}
@@ -167,13 +187,7 @@ func (l *loop) flush(c *conn) {
 	}
 	if more := len(c.out) > 0; more != c.waiting {
 		c.waiting = more
-		events := uint32(unix.EPOLLIN)
-		if more {
-			events |= unix.EPOLLOUT
-		}
-		if err := l.watch(unix.EPOLL_CTL_MOD, c, events); err != nil {
-			l.fail(c, "wait for a socket: "+err.Error())
-		}
+		l.rewatch(c)
 	}
 }
 
@@ -272,7 +286,10 @@ func (l *loop) act(c *conn, s *Seen) {
 	if s.Epoch != "" {
 		c.member.Epoch = s.Epoch
 	}
-	if s.Refused != "" {
+	switch {
+	case s.Refused == refusedReset && c.behind:
+		c.apart = true // too much was missed to be replayed
+	case s.Refused != "":
 		l.trouble("refused: " + s.Refused)
 	}
 	if s.Reply != nil {
@@ -297,10 +314,9 @@ func (l *loop) act(c *conn, s *Seen) {
 func (l *loop) hasJoined(c *conn) {
 	c.state = joined
 	l.run.joined.Add(1)
-	if c.stuck {
-		if err := l.watch(unix.EPOLL_CTL_MOD, c, 0); err != nil {
-			l.trouble("stop reading: " + err.Error())
-		}
+	if c.stuck && c.apart { // for good
+		c.deaf, c.behind = true, true
+		l.rewatch(c)
 	}
 	if l.arrived != nil {
 		l.arrived(c)
@@ -331,16 +347,16 @@ func (l *loop) deliver(c *conn, d Delivery) {
 	c.chain ^= c.chain >> 29
 	c.got++
 	l.delivered++
-	if s.due >= l.from && s.due < l.to {
+	if w := l.window(s.due); w != nil && !c.stuck {
 		// Only values beyond two minutes fail, and those are lost by then.
-		_ = l.latency.RecordValue(int64(l.now - s.due))
+		_ = w.latency.RecordValue(int64(l.now - s.due))
 	}
 	if p := c.poster; p != nil && p.id == s.poster {
 		if s.number != p.heard+1 {
 			l.trouble("wrong: a poster's own posts in another order")
 		}
 		p.heard = s.number
-		if l.window > 0 && !p.queued {
+		if l.flight > 0 && !p.queued {
 			p.queued = true
 			l.ready = append(l.ready, c)
 		}

@@ -18,7 +18,7 @@ func BenchmarkDelivery(b *testing.B) {
 	defer l.closeFiles()
 	c := &conn{state: joined, member: Member{Room: "bench-x-1"}, seq: -1, chain: chainStart}
 	l.conns = []*conn{c}
-	l.to, l.now = time.Hour, time.Second+3*time.Millisecond
+	l.windows, l.now = []window{{0, time.Hour, newHistogram()}}, time.Second+3*time.Millisecond
 	frame := serverFrame(opText, wire.Encode(wire.MessageFrame{Room: c.member.Room, Message: wire.Message{
 		Seq: 1, Author: wire.Person{ID: "0123456789abc", Name: "Quiet Heron", Tag: "k3f9"},
 		Text: string(appendText(nil, stamp{poster: 7, number: 9, due: time.Second}, 64)), Nonce: "9",

@@ -50,7 +50,7 @@ type loop struct {
 	now    time.Duration // when the last read returned
 
 	ready    []*conn // posters that heard themselves and may go on
-	window   int     // posts in flight per poster; 0 while nothing is posted so
+	flight   int     // posts in flight per poster; 0 while nothing is posted so
 	schedule schedule
 
 	arrived func(*conn) // called when one has joined; nil is nothing
@@ -58,14 +58,33 @@ type loop struct {
 	leaving []*conn     // to be hung up after this batch
 	left    func(*conn) // called for each of leaving; nil is nothing
 
-	from, to  time.Duration // posts due from and before are recorded
-	latency   *hdrhistogram.Histogram
+	windows   []window // in order and apart
 	late      *hdrhistogram.Histogram
 	delivered int64           // added to run.delivered after each batch
 	posted    int64           // added to run.posted after each batch
-	cut       int             // stuck members that the server cut
+	stalls    int             // how many times a member stopped reading
+	cut       int             // how many times the server cut one that did not read
 	caughtUp  []time.Duration // when each had what it was waited for with
 	troubles  map[string]int
+}
+
+// window is a time whose posts are recorded, by when they are due.
+type window struct {
+	from, to time.Duration
+	latency  *hdrhistogram.Histogram
+}
+
+// window finds the one in which a post is due; nil is none. It is mostly the last.
+func (l *loop) window(due time.Duration) *window {
+	for i := len(l.windows) - 1; i >= 0; i-- {
+		if w := &l.windows[i]; due >= w.from {
+			if due < w.to {
+				return w
+			}
+			return nil
+		}
+	}
+	return nil
 }
 
 // schedule is when a loop's posters are due: one after the other, each again
@@ -105,7 +124,7 @@ func newLoop(r *run) (l *loop, err error) {
 	l = &loop{
 		run: r, epoll: -1, wake: -1, timer: -1, done: make(chan struct{}),
 		random: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), buffer: make([]byte, readBuffer),
-		latency: newHistogram(), late: newHistogram(), troubles: make(map[string]int),
+		late: newHistogram(), troubles: make(map[string]int),
 	}
 	defer func() {
 		if err != nil {
@@ -243,7 +262,7 @@ func (l *loop) catchUp() {
 		if l.conns[d.c.slot] == d.c {
 			l.post(d.c, at)
 			l.flush(d.c)
-			if at >= l.from && at < l.to {
+			if l.window(at) != nil {
 				_ = l.late.RecordValue(int64(l.run.clock() - at)) // beyond two minutes it is lost anyway
 			}
 		}
@@ -270,7 +289,7 @@ func (l *loop) refill() {
 		if l.conns[c.slot] != c {
 			continue
 		}
-		for p := c.poster; int(p.sent-p.heard) < l.window && (p.most == 0 || p.sent < p.most); {
+		for p := c.poster; int(p.sent-p.heard) < l.flight && (p.most == 0 || p.sent < p.most); {
 			l.post(c, now)
 		}
 		if !c.waiting {

@@ -3,6 +3,8 @@ package load
 import (
 	"context"
 	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
 // reading is what is known at one moment.
@@ -85,8 +87,24 @@ func (r *run) measure(ctx context.Context, res *Result) error {
 // record makes all loops record posts that are due from and before.
 func (r *run) record(from, to time.Duration) {
 	for _, l := range r.loops {
-		l.do(func() { l.from, l.to = from, to })
+		l.do(func() { l.windows = append(l.windows, window{from, to, newHistogram()}) })
 	}
+}
+
+// windows gathers the latencies of all loops, by window.
+func (r *run) windows() []*hdrhistogram.Histogram {
+	var all []*hdrhistogram.Histogram
+	for _, l := range r.loops {
+		l.do(func() {
+			for i, w := range l.windows {
+				if i == len(all) {
+					all = append(all, newHistogram())
+				}
+				all[i].Merge(w.latency)
+			}
+		})
+	}
+	return all
 }
 
 // fanout keeps Window posts of every poster in flight.
@@ -111,7 +129,7 @@ func (r *run) fanout(ctx context.Context, res *Result) error {
 func (r *run) setWindow(n int) {
 	for _, l := range r.loops {
 		l.do(func() {
-			l.window = n
+			l.flight = n
 			l.ready = l.ready[:0]
 			for _, c := range l.conns {
 				if c != nil && c.poster != nil {
@@ -129,6 +147,9 @@ func (r *run) setWindow(n int) {
 func (r *run) rate(ctx context.Context, res *Result) error {
 	if err := r.populate(ctx, res, r.plan.Posters); err != nil {
 		return err
+	}
+	if r.plan.Stuck > 0 {
+		return r.stall(ctx, res)
 	}
 	start := r.clock() + 10*time.Millisecond
 	from := start + r.plan.Warm
@@ -196,7 +217,7 @@ func (r *run) missing() int64 {
 					}
 				}
 				for _, c := range room.all {
-					if !c.stuck {
+					if !c.apart {
 						missing += posted[room] - c.got
 					}
 				}
@@ -216,7 +237,7 @@ func (r *run) compare(res *Result) {
 					continue
 				}
 				for _, c := range room.all {
-					if !c.stuck && c.chain != room.all[0].chain {
+					if !c.apart && c.chain != room.all[0].chain {
 						different++
 					}
 				}

@@ -44,7 +44,7 @@ type Plan struct {
 	Size    int           // bytes of a text, at least MinSize
 	Window  int           // posts in flight per poster (Fanout)
 	Rate    int           // posts per second, all rooms together (Rate)
-	Stuck   int           // members of each room that never read once they have joined (Rate, Fanout)
+	Stuck   int           // members of each room that do not read by turns (Rate), or never once they have joined (Fanout)
 	Missed  int           // messages posted in each room while all are away (Reconnect)
 	Warm    time.Duration // before measuring starts
 	For     time.Duration // measured time

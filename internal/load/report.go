@@ -64,6 +64,9 @@ func (r Result) table(b *strings.Builder) {
 	}
 	row("deliveries", r.Deliveries > 0, "%s in %.1f s, %s/s", number(float64(r.Deliveries)), r.Seconds, number(r.PerSecond))
 	row("latency", r.Latency != nil, "%s", r.Latency)
+	row("while some did not read", r.LatencyStuck != nil, "%s", r.LatencyStuck)
+	row("p99 with them to without", r.StuckP99 > 0, "%.2f", r.StuckP99)
+	row("members that stopped reading", r.Stalls > 0, "%d times, cut %d times", r.Stalls, r.Cut)
 	row("posts were late by", r.Late != nil, "%s", r.Late)
 	row("server CPU per delivery", r.ServerPerDelivery > 0, "%.2f µs", r.ServerPerDelivery)
 	row("connections per second", r.ConnectsPerSecond > 0, "%s", number(r.ConnectsPerSecond))

@@ -43,6 +43,12 @@ type Result struct {
 	Latency           *Spread `json:"latency_ms,omitempty"`            // of a delivery
 	Late              *Spread `json:"late_ms,omitempty"`               // of posts against the time they were due (Rate)
 
+	// Of Rate with Stuck: Latency is that of the turns in which everybody read.
+	LatencyStuck *Spread `json:"latency_stuck_ms,omitempty"` // of the others while the stuck members did not read
+	StuckP99     float64 `json:"stuck_p99_ratio,omitempty"`  // p99 with stuck members to that without, median of the pairs of turns
+	Stalls       int     `json:"stalls,omitempty"`           // how many times a member stopped reading
+	Cut          int     `json:"cut,omitempty"`              // how many times the server cut one for that
+
 	Estimate *Estimate `json:"estimate,omitempty"` // of Capacity
 	Parts    []Result  `json:"parts,omitempty"`    // of Capacity
 }

@@ -141,7 +141,7 @@ func (r *run) openRooms(posters int) {
 			c.poster = &poster{id: uint32(n % maxPosters)}
 		}
 		for _, c := range room.all[len(room.all)-r.plan.Stuck:] {
-			c.stuck = true
+			c.stuck, c.apart = true, r.plan.Scenario != Rate
 		}
 		r.rooms = append(r.rooms, room)
 	}
@@ -268,14 +268,20 @@ func (r *run) troubles() map[string]int {
 // collect puts what the loops know into the result.
 func (r *run) collect(res *Result) {
 	latency, late := newHistogram(), newHistogram()
+	for i, w := range r.windows() {
+		if res.LatencyStuck == nil || i%2 == 0 {
+			latency.Merge(w)
+		}
+	}
+	cut := 0
 	for _, l := range r.loops {
 		l.do(func() {
-			latency.Merge(l.latency)
 			late.Merge(l.late)
-			if l.cut > 0 {
-				res.Notes = append(res.Notes, fmt.Sprintf("the server cut %d members that did not read", l.cut))
-			}
+			cut += l.cut
 		})
+	}
+	if cut > 0 {
+		res.Notes = append(res.Notes, fmt.Sprintf("the server cut %d members that did not read", cut))
 	}
 	res.Latency, res.Late = spreadOf(latency), spreadOf(late)
 	for why, n := range r.troubles() {

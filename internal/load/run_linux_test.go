@@ -128,6 +128,32 @@ func TestMembersThatDoNotReadAreNotWaitedFor(t *testing.T) {
 	}
 }
 
+// With these sizes everybody who does not read is cut, unless the machine is too
+// slow for the rate; either way all must come back and miss nothing.
+func TestMembersThatDoNotReadForAWhileComeBackAndMissNothing(t *testing.T) {
+	for _, protocol := range []Protocol{Rich{}, Plain{}} {
+		t.Run(protocol.Name(), func(t *testing.T) {
+			p := small(Rate, teahouse(t))
+			p.Protocol, p.Rooms, p.Members, p.Posters, p.Stuck = protocol, 1, 4, 1, 2
+			p.Rate, p.Size, p.For = 800, MaxSize, 2*time.Second
+			if protocol.JoinsSilently() {
+				p.Rate, p.For = 100, 400*time.Millisecond // who is cut stays away
+			}
+			r, err := Run(t.Context(), p)
+			if err != nil || lost(r) != "" {
+				t.Fatalf("%v, %s", err, lost(r))
+			}
+			if r.Latency == nil || r.LatencyStuck == nil || r.StuckP99 == 0 {
+				t.Errorf("nothing was measured: %+v", r)
+			}
+			if r.Stalls < p.Stuck || r.Stalls > leastPairs*p.Stuck || r.Cut == 0 && len(r.Notes) == 0 {
+				t.Errorf("%d stalls, %d cut, %q", r.Stalls, r.Cut, r.Notes)
+			}
+			t.Logf("%d stalls, %d cut, p99 %.2f", r.Stalls, r.Cut, r.StuckP99)
+		})
+	}
+}
+
 func TestARunEndsWithItsContext(t *testing.T) {
 	p := small(Idle, teahouse(t))
 	p.For = time.Hour

@@ -85,6 +85,10 @@ func readDelivery(frame []byte, s *Seen) (rest []byte) {
 	return rest
 }
 
+// refusedReset is what a member is refused that has missed too much to be sent
+// all of it.
+const refusedReset = "reset"
+
 // readRich reads the frames that come once.
 func readRich(frame []byte, s *Seen) {
 	f, err := wire.DecodeServer(frame)
@@ -98,7 +102,7 @@ func readRich(frame []byte, s *Seen) {
 	case wire.Joined:
 		s.Joined, s.Last = true, f.Last
 		if f.Reset {
-			s.Refused = "reset"
+			s.Refused = refusedReset
 		}
 	case wire.ErrorFrame:
 		s.Refused = f.Code
