@@ -78,6 +78,20 @@ func teahouse(name, title, about string) Peer {
 	}
 }
 
+// Profiled is Teahouse with its profiler, and the address that is at.
+func Profiled() (p Peer, admin string, err error) {
+	address, err := freeAddress()
+	if err != nil {
+		return Peer{}, "", err
+	}
+	p = teahouse(Teahouse, "", "")
+	plain := p.command
+	p.command = func(w *Workshop, port, folder string) []string {
+		return append(plain(w, port, folder), "--admin", address.String())
+	}
+	return p, address.String(), nil
+}
+
 // RunBytes is how many bytes the limit writes at once at the most, as many as a
 // round of Teahouse.
 const RunBytes = 32 << 10

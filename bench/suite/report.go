@@ -99,6 +99,9 @@ func (o *Outcome) scenario(b *strings.Builder, s Scenario) {
 	for _, n := range notes {
 		fmt.Fprintf(b, "* %s\n", n)
 	}
+	if parts := o.Where[s.Name]; parts != nil {
+		where(b, parts, cpuPerDelivery.over(o.Samples(s, Entry{Peer: peer.Teahouse})).median)
+	}
 }
 
 // disturbance begins the generator's note about other programs, whose share is

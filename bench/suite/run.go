@@ -45,6 +45,7 @@ type Outcome struct {
 	Rounds  int               // that were begun
 	Missing map[string]string // why a peer could not be built
 	Rates   map[string]int    // posts per second of the scenarios at a rate
+	Where   map[string][]Part // of Teahouse's time, in the scenarios that are profiled
 	samples map[string][]Sample
 }
 
@@ -59,6 +60,7 @@ const longest = 90 * time.Second
 func Run(ctx context.Context, o Options) (*Outcome, error) {
 	out := &Outcome{
 		Options: o, Began: time.Now(), Missing: make(map[string]string), Rates: make(map[string]int),
+		Where:   make(map[string][]Part),
 		samples: make(map[string][]Sample),
 	}
 	if o.Load >= 0 {
@@ -83,6 +85,16 @@ func Run(ctx context.Context, o Options) (*Outcome, error) {
 				}
 			}
 		}
+	}
+	for _, s := range o.Scenarios {
+		if !s.Profile || out.Missing[peer.Teahouse] != "" {
+			continue
+		}
+		parts, err := out.profile(ctx, s)
+		if err != nil {
+			return nil, fmt.Errorf("profile Teahouse: %w", err)
+		}
+		out.Where[s.Name] = parts
 	}
 	out.Took = time.Since(out.Began)
 	return out, nil

@@ -61,7 +61,7 @@ func Run(ctx context.Context, c config.Config, out, errw io.Writer) error {
 	log.Info("started", "listen", main.Addr().String(), "version", version(), "data", c.Data)
 	a.startBridge()
 	a.ready.Store(true)
-	a.background.Go(func() { giveBack(a.streams) })
+	a.background.Go(func() { tendMemory(a.streams) })
 	failed := make(chan error, len(servers))
 	for _, s := range servers {
 		go func() { failed <- s.wait() }()

@@ -2,20 +2,32 @@ package app
 
 import (
 	"context"
+	"os"
 	"runtime/debug"
 	"runtime/metrics"
 	"time"
 )
 
-// giveBack returns memory to the system when the server has become quiet after
-// a storm of connections or messages, until ctx ends. The runtime keeps what
-// the next storm would need, for minutes and in part for ever; with thousands
-// of idle people that is as much as they need themselves.
-func giveBack(ctx context.Context) {
+// tendMemory keeps the heap fit for what the server does, until ctx ends.
+//
+// A small heap is collected seldom: a few megabytes of garbage more cost
+// nothing, and collections are a tenth of the work of a busy server. An operator
+// who sets GOGC has decided otherwise.
+//
+// Memory goes back to the system when the server has become quiet after a storm
+// of connections or messages. The runtime keeps what the next storm would need,
+// for minutes and in part for ever; with thousands of idle people that is as
+// much as they need themselves.
+func tendMemory(ctx context.Context) {
 	ticker := time.NewTicker(memoryEvery)
 	defer ticker.Stop()
 	before := readMemory()
+	percent := 0
 	for {
+		if p := before.percent(); p != percent && os.Getenv("GOGC") == "" {
+			debug.SetGCPercent(p)
+			percent = p
+		}
 		select {
 		case <-ctx.Done():
 			return
@@ -31,7 +43,8 @@ func giveBack(ctx context.Context) {
 
 const (
 	memoryEvery = 5 * time.Second
-	memoryWaste = 8 << 20 // not worth returning below
+	memoryWaste = 8 << 20  // not worth returning below
+	memorySpare = 48 << 20 // garbage that may collect in a heap however small
 )
 
 // memory is the heap at one moment, in bytes.
@@ -47,6 +60,12 @@ type memory struct {
 func (m memory) wasted(before memory) bool {
 	garbage := m.used - min(m.used, m.live)
 	return m.free+garbage > max(memoryWaste, m.live/4) && m.allocated-before.allocated < 1<<20
+}
+
+// percent is how much the heap may grow between collections, as GOGC: 100 for a
+// large heap, 400 for a small one, in steps of 50.
+func (m memory) percent() int {
+	return min(max(int(100*memorySpare/max(m.live, 1))/50*50, 100), 400)
 }
 
 func readMemory() memory {
