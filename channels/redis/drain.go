@@ -1,0 +1,245 @@
+package redis
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"github.com/teahouse-chat/teahouse/channels"
+)
+
+const (
+	maxPop   = 512      // entries in one answer
+	popBytes = 4 << 20  // what one answer should not exceed
+	maxReady = 16 << 20 // bytes that were taken and not yet delivered, with at most one answer above
+	popWait  = 5        // seconds that a server waits before it says that there is nothing
+)
+
+// reader takes what others have sent to this process from one host. Upstream
+// writes to one of the hosts for a group and to another for a single channel, so
+// all are read.
+//
+// One goroutine, pop, only takes entries off the server, for what stays there
+// too long, or is too much, is dropped by those who send. Another, deliver,
+// decodes and delivers in order. Between them waits a bounded number of bytes.
+type reader struct {
+	// fixed
+	core   *Core
+	server *server
+
+	// guarded by mu
+	mu      sync.Mutex
+	changed *sync.Cond
+	ready   []entry
+	bytes   int
+	gap     bool // entries were lost before those that come next
+	closed  bool
+
+	// owned by pop
+	typical int // bytes of an entry, on average
+}
+
+type entry struct {
+	score float64
+	blob  string
+}
+
+func newReader(c *Core, s *server) *reader {
+	r := &reader{core: c, server: s}
+	r.changed = sync.NewCond(&r.mu)
+	return r
+}
+
+// pop runs until ctx ends. A connection that breaks is told to the roster,
+// which tells the gap once memberships are whole again.
+func (r *reader) pop(ctx context.Context) {
+	defer r.close()
+	failures := 0
+	for ctx.Err() == nil {
+		worked, err := r.session(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		failures++
+		if worked {
+			failures = 1
+		}
+		r.server.down(fmt.Errorf("receive: %w", err))
+		poke(r.server.roster.lost)
+		_ = pause(ctx, failures)
+	}
+}
+
+// session takes entries over one connection, until it breaks. It tells whether
+// it ever worked.
+func (r *reader) session(ctx context.Context) (worked bool, err error) {
+	client, err := r.server.client(ctx)
+	if err != nil {
+		return false, err
+	}
+	c, release := client.Dedicate()
+	defer release()
+	defer context.AfterFunc(ctx, c.Close)()
+	defer c.Close() // an answer may be under way that nobody would read
+	for {
+		if err := r.sweep(c); err != nil {
+			return worked, err
+		}
+		worked = true
+	}
+}
+
+// sweep waits for an entry and takes it and all behind it.
+func (r *reader) sweep(c rueidis.DedicatedClient) error {
+	ctx, cancel := context.WithTimeout(context.Background(), (popWait+5)*time.Second)
+	defer cancel()
+	first, err := poppedOne(c.Do(ctx, c.B().Bzpopmin().Key(r.core.key).Timeout(popWait).Build()))
+	if rueidis.IsRedisNil(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("wait for an entry: %w", err)
+	}
+	r.put([]entry{first}, len(first.blob))
+	for {
+		if n, err := r.bulk(c); n == 0 || err != nil {
+			return err
+		}
+	}
+}
+
+// bulk takes what is there, in one answer of a bounded size. A set that was full
+// may have been so for others as well: what they sent is lost.
+func (r *reader) bulk(c rueidis.DedicatedClient) (int, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
+	defer cancel()
+	count := min(max(popBytes/max(r.typical, 1), 1), maxPop)
+	answers := c.DoMulti(ctx,
+		c.B().Zcard().Key(r.core.key).Build(),
+		c.B().Zpopmin().Key(r.core.key).Count(int64(count)).Build())
+	waiting, err := answers[0].AsInt64()
+	if err != nil {
+		return 0, fmt.Errorf("count the entries: %w", err)
+	}
+	popped, err := answers[1].AsZScores()
+	if err != nil {
+		return 0, fmt.Errorf("take entries: %w", err)
+	}
+	size := 0
+	for _, z := range popped {
+		size += len(z.Member)
+	}
+	r.typical = size / max(len(popped), 1)
+	if waiting > 0 && int(waiting) >= r.core.capacity {
+		r.lose()
+	}
+	entries := make([]entry, len(popped))
+	for i, z := range popped {
+		entries[i] = entry{z.Score, z.Member}
+	}
+	r.put(entries, size)
+	return len(popped), nil
+}
+
+// put hands entries over, waiting while too many bytes wait already. If that
+// takes too long, others drop what waits in Redis.
+func (r *reader) put(entries []entry, size int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	began := time.Now()
+	for r.bytes >= maxReady && !r.closed {
+		r.changed.Wait()
+	}
+	r.gap = r.gap || time.Since(began) >= r.core.node.Expiry
+	r.ready = append(r.ready, entries...)
+	r.bytes += size
+	r.changed.Broadcast()
+}
+
+// lose has a gap told once what has been taken so far is delivered.
+func (r *reader) lose() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.gap = true
+	r.changed.Broadcast()
+}
+
+// close ends deliver, and lets pop put what nobody will read.
+func (r *reader) close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closed = true
+	r.changed.Broadcast()
+}
+
+// deliver runs until ctx ends, or pop has.
+func (r *reader) deliver(ctx context.Context) {
+	defer context.AfterFunc(ctx, r.close)()
+	for {
+		r.mu.Lock()
+		for len(r.ready) == 0 && !r.gap && !r.closed {
+			r.changed.Wait()
+		}
+		if r.closed {
+			r.mu.Unlock()
+			return
+		}
+		entries, gap := r.ready, r.gap
+		r.ready, r.gap = nil, false
+		r.mu.Unlock()
+
+		size := 0
+		for _, e := range entries {
+			if ctx.Err() != nil {
+				return
+			}
+			size += len(e.blob)
+			r.one(ctx, e)
+		}
+		if gap {
+			r.core.node.Gap()
+		}
+		r.mu.Lock()
+		r.bytes -= size
+		r.changed.Broadcast()
+		r.mu.Unlock()
+	}
+}
+
+// one delivers one entry.
+func (r *reader) one(ctx context.Context, e entry) {
+	node := &r.core.node
+	if r.server.stale(e.score) {
+		node.Dropped(dropExpired, 1)
+		r.lose()
+		return
+	}
+	event, to, err := r.core.open([]byte(e.blob))
+	if err != nil {
+		r.server.ignored(err)
+		return
+	}
+	d := channels.Delivery{Event: event}
+	for _, name := range to {
+		group, isAlias, ok := r.core.mine(name)
+		switch {
+		case !ok:
+			r.server.ignored(errMisaddressed)
+		case !isAlias:
+			d.Channels = append(d.Channels, name)
+		case d.Group == "":
+			d.Group = group
+		case group != "" && group != d.Group: // two groups of one name as Django writes it
+			_ = node.Deliver(ctx, channels.Delivery{Group: group, Event: event})
+		}
+	}
+	if len(to) == 0 {
+		r.server.ignored(errMisaddressed)
+	}
+	if d.Group != "" || len(d.Channels) > 0 {
+		_ = node.Deliver(ctx, d) // the layer counts
+	}
+}

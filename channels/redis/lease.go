@@ -1,0 +1,144 @@
+package redis
+
+import (
+	"context"
+	crand "crypto/rand"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/redis/rueidis"
+)
+
+// Hold has f run in one of all the processes that call it with the same name:
+// the one that holds the lease. When that one stops or dies, another takes over
+// within ttl, which is at least a second. The context of f ends before the lease
+// does for others; f must return soon then. Only if Redis forgets everything may
+// two run for a moment, a third of ttl at most.
+//
+// When f returns the lease is given up. Hold then asks for it anew, until ctx
+// ends, whose error it returns. It may be called between Start and Close.
+func (c *Core) Hold(ctx context.Context, name string, ttl time.Duration, f func(ctx context.Context)) error {
+	key := c.names.lease(name)
+	return hold(ctx, c.serverOf(key).conn, lease{key, ttl}, f)
+}
+
+// Hold is that of Core.
+func (p *PubSub) Hold(ctx context.Context, name string, ttl time.Duration, f func(ctx context.Context)) error {
+	key := names{p.settings.Prefix}.lease(name)
+	return hold(ctx, p.feeds[shard(key, len(p.feeds))].conn, lease{key, ttl}, f)
+}
+
+// lease is a key that exists while somebody holds it.
+type lease struct {
+	key string
+	ttl time.Duration
+}
+
+// holder is one who wants a lease.
+type holder struct {
+	lease
+	via     *conn
+	scripts scripts
+	token   string
+}
+
+func hold(ctx context.Context, via *conn, l lease, f func(ctx context.Context)) error {
+	if l.ttl < time.Second {
+		return fmt.Errorf("redis: a lease of %s; it must be 1s or more", l.ttl)
+	}
+	h := &holder{lease: l, via: via, scripts: newScripts(), token: crand.Text()}
+	failures := 0
+	for {
+		until, err := h.take(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case via.ctx.Err() != nil:
+			return errClosed
+		case err != nil && !rueidis.IsRedisNil(err):
+			failures++
+			via.down(fmt.Errorf("take a lease: %w", err))
+			_ = pause(ctx, failures)
+			continue
+		}
+		failures = 0
+		if err == nil {
+			h.run(ctx, until, f)
+		}
+		if !wait(ctx, via.ctx, l.ttl/3+rand.N(l.ttl/8)) && ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+}
+
+// take asks for the lease. It is held until a time that is counted from before
+// the question, so that it is over here before it is for others.
+func (h *holder) take(ctx context.Context) (until time.Time, err error) {
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	client, err := h.via.client(ctx)
+	if err != nil {
+		return time.Time{}, err
+	}
+	err = client.Do(ctx, client.B().Set().Key(h.key).Value(h.token).Nx().Px(h.ttl).Build()).Error()
+	return began.Add(h.ttl), err
+}
+
+// run runs f while the lease is held.
+func (h *holder) run(ctx context.Context, until time.Time, f func(ctx context.Context)) {
+	held, stop := context.WithCancel(ctx)
+	var renewing sync.WaitGroup
+	renewing.Go(func() {
+		defer stop()
+		h.renew(held, until)
+	})
+	f(held)
+	stop()
+	renewing.Wait()
+
+	// Whether the lease was lost or not: the script looks.
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
+	defer cancel()
+	if client, err := h.via.client(end); err == nil {
+		_ = h.scripts.release.Exec(end, client, []string{h.key}, []string{h.token}).Error()
+	}
+}
+
+// renew keeps the lease until ctx ends, or it is lost or can no longer be held
+// for certain.
+func (h *holder) renew(ctx context.Context, until time.Time) {
+	for wait(ctx, h.via.ctx, min(h.ttl/3, time.Until(until))) && time.Now().Before(until) {
+		began := time.Now()
+		try, cancel := context.WithDeadline(ctx, until)
+		client, err := h.via.client(try)
+		var mine int64
+		if err == nil {
+			mine, err = h.scripts.extend.Exec(try, client, []string{h.key},
+				[]string{h.token, strconv.FormatInt(h.ttl.Milliseconds(), 10)}).AsInt64()
+		}
+		cancel()
+		if err == nil && mine == 0 {
+			return // it is somebody else's
+		}
+		if err == nil {
+			until = began.Add(h.ttl)
+		}
+	}
+}
+
+// wait is false if one of two contexts ended first.
+func wait(a, b context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-a.Done():
+	case <-b.Done():
+	}
+	return false
+}

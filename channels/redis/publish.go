@@ -1,0 +1,280 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"unicode/utf8"
+
+	"github.com/redis/rueidis"
+
+	"github.com/teahouse-chat/teahouse/channels"
+)
+
+// An event to a group goes two steps: a lookup of the group's members, on its
+// host, and a write to each process that has some, on that one's host. Each host
+// has a line for each step, which keeps the order in which Publish was called
+// and joins whatever waits into one request.
+
+const (
+	lookupBatch = 256     // groups looked up in one request
+	writeBatch  = 256     // entries in one run of the script
+	writeBytes  = 4 << 20 // bytes of them, roughly
+)
+
+// sending is an event on its way.
+type sending struct {
+	// fixed
+	ctx   context.Context
+	group string   // or ""
+	named []string // channels, members or not
+	body  []byte   // the event without a destination
+	done  chan error
+
+	// guarded by mu
+	mu    sync.Mutex
+	parts int
+	err   error
+}
+
+// finish ends one part of a sending.
+func (s *sending) finish(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.err = errors.Join(s.err, err)
+	if s.parts--; s.parts == 0 {
+		s.done <- s.err
+	}
+}
+
+// write is one entry for one sorted set.
+type write struct {
+	sending  *sending
+	key      string
+	to       []string
+	blob     string
+	capacity int
+	named    bool // a refusal is an error, as it is of a channel
+}
+
+// Publish sends an event to the members of a group that are not of this process,
+// and to channels. That a member's process has no room for it is counted, and no
+// error, as with Django; that a channel of Delivery.Channels has none is one.
+func (c *Core) Publish(ctx context.Context, d channels.Delivery) error {
+	body, err := c.encode(d.Event)
+	if err != nil {
+		return err
+	}
+	s := &sending{ctx: ctx, group: d.Group, body: body, done: make(chan error, 1), parts: 1}
+	for _, name := range d.Channels {
+		if _, _, mine := c.mine(name); mine {
+			continue // the layer's
+		}
+		if err := checkChannel(name); err != nil {
+			return err
+		}
+		s.named = append(s.named, name)
+	}
+	switch {
+	case s.group == "":
+		c.route(s, nil)
+	case !c.serverOf(safe(s.group)).looks.add(s):
+		return errClosed
+	}
+	select {
+	case err := <-s.done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// lookup finds the members of groups and sends the events on.
+func (c *Core) lookup(on *server, batch []*sending) {
+	for some := range slices.Chunk(batch, lookupBatch) {
+		some = slices.DeleteFunc(some, func(s *sending) bool { return s.ctx.Err() != nil })
+		var groups []string
+		for _, s := range some {
+			if !slices.Contains(groups, s.group) {
+				groups = append(groups, s.group)
+			}
+		}
+		members, err := c.members(on, groups)
+		for _, s := range some {
+			if err != nil {
+				s.finish(err)
+				continue
+			}
+			c.route(s, members[s.group])
+		}
+	}
+}
+
+// members reads who is in groups, after dropping those who did not renew it. It
+// tries twice, since a connection that broke while idle shows by an error.
+func (c *Core) members(on *server, groups []string) (map[string][]string, error) {
+	var err error
+	for range 2 {
+		ctx, cancel := context.WithTimeout(c.life, requestTimeout)
+		var client rueidis.Client
+		if client, err = on.client(ctx); err != nil {
+			cancel()
+			break
+		}
+		old := cut(on.clock.now(), c.node.GroupExpiry)
+		todo := make(rueidis.Commands, 0, 2*len(groups))
+		for _, group := range groups {
+			key := c.names.group(group)
+			todo = append(todo,
+				client.B().Zremrangebyscore().Key(key).Min("0").Max(old).Build(),
+				client.B().Zrange().Key(key).Min("0").Max("-1").Build())
+		}
+		answers := client.DoMulti(ctx, todo...)
+		cancel()
+		members := make(map[string][]string, len(groups))
+		err = nil
+		for i, group := range groups {
+			var e error
+			if members[group], e = answers[2*i+1].AsStrSlice(); e != nil {
+				err = e
+			}
+		}
+		if err == nil {
+			return members, nil
+		}
+	}
+	return nil, fmt.Errorf("redis: read the members of groups: %w", err)
+}
+
+// route makes one entry for each process, or channel of none, and puts it in its
+// line. It is the only place where a sending gets its parts.
+func (c *Core) route(s *sending, members []string) {
+	var writes []*write
+	add := func(name string, named bool) {
+		key := c.keyOf(name)
+		i := slices.IndexFunc(writes, func(w *write) bool { return w.key == key })
+		if i < 0 {
+			i = len(writes)
+			writes = append(writes, &write{sending: s, key: key, capacity: c.node.Capacity(name)})
+		}
+		if w := writes[i]; !slices.Contains(w.to, name) {
+			w.to = append(w.to, name)
+			w.named = w.named || named
+		}
+	}
+	for _, name := range members {
+		if _, _, mine := c.mine(name); !mine && utf8.ValidString(name) {
+			add(name, false)
+		}
+	}
+	for _, name := range s.named {
+		add(name, true)
+	}
+	s.parts = max(len(writes), 1)
+	if len(writes) == 0 {
+		s.finish(nil)
+		return
+	}
+	for _, w := range writes {
+		blob, err := c.codec.addressed(s.body, w.destination())
+		if err != nil {
+			s.finish(err)
+			continue
+		}
+		w.blob = string(blob)
+		if !c.serverFor(w).writes.add(w) {
+			s.finish(errClosed)
+		}
+	}
+}
+
+// destination is what stands in an entry: nothing for a channel of no process, a
+// name for one channel, a list for members of a group.
+func (w *write) destination() any {
+	if w.sending.group == "" && len(w.to) == 1 {
+		if !strings.Contains(w.to[0], "!") {
+			return nil
+		}
+		return w.to[0]
+	}
+	list := make([]any, len(w.to))
+	for i, name := range w.to {
+		list[i] = name
+	}
+	return list
+}
+
+// keyOf is the sorted set of a channel. Those of another Go process are all in
+// one, whatever stands before the process in their names.
+func (c *Core) keyOf(name string) string {
+	owner, _, owned := strings.Cut(name, "!")
+	if !owned {
+		return c.names.channel(name)
+	}
+	if dot := strings.LastIndexByte(owner, '.'); dot >= 0 && owner[:dot] != "specific" && c.isPeer(owner[dot+1:]) {
+		owner = "specific" + owner[dot:]
+	}
+	return c.names.channel(owner + "!")
+}
+
+// serverFor is the host where a write belongs: where its readers look or, for
+// a channel of no process, where many look, the next one.
+func (c *Core) serverFor(w *write) *server {
+	if w.sending.group == "" && !strings.Contains(w.to[0], "!") {
+		return c.servers[int(c.turn.Add(1)-1)%len(c.servers)]
+	}
+	return c.serverOf(strings.TrimPrefix(w.key, c.names.prefix))
+}
+
+// push writes entries to one host.
+func (c *Core) push(on *server, batch []*write) {
+	for len(batch) > 0 {
+		n, size := 0, 0
+		for n < len(batch) && n < writeBatch && size < writeBytes {
+			size += len(batch[n].blob)
+			n++
+		}
+		c.pushSome(on, batch[:n])
+		batch = batch[n:]
+	}
+}
+
+func (c *Core) pushSome(on *server, some []*write) {
+	var keys []string
+	args := make([]string, 2, 2+4*len(some))
+	args[0] = cut(on.clock.now(), c.node.Expiry)
+	args[1] = strconv.FormatInt(wholeSeconds(c.node.Expiry), 10)
+	for _, w := range some {
+		k := slices.Index(keys, w.key)
+		if k < 0 {
+			k = len(keys)
+			keys = append(keys, w.key)
+		}
+		args = append(args, strconv.Itoa(k+1), strconv.Itoa(w.capacity), formatScore(on.clock.score()), w.blob)
+	}
+	refused, err := on.run(c.life, c.scripts.push, keys, args).AsIntSlice()
+	if err != nil {
+		err = fmt.Errorf("redis: write events: %w", err)
+	}
+	dropped := 0
+	for i, w := range some {
+		switch {
+		case err != nil:
+			w.sending.finish(err)
+		case !slices.Contains(refused, int64(i)):
+			w.sending.finish(nil)
+		case w.named:
+			w.sending.finish(fmt.Errorf("redis: %.64q: %w", w.to[0], channels.ErrChannelFull))
+		default:
+			dropped++
+			w.sending.finish(nil)
+		}
+	}
+	if dropped > 0 {
+		c.node.Dropped(dropFull, dropped)
+	}
+}

@@ -1,0 +1,115 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/rueidis"
+)
+
+// requestTimeout bounds what is asked of a host and is not to wait there.
+const requestTimeout = 5 * time.Second
+
+// server is what a Core has for one host.
+type server struct {
+	// fixed
+	*conn
+	core   *Core
+	clock  clock
+	roster *roster
+	reader *reader
+	looks  line[*sending] // for the members of groups
+	writes line[*write]
+
+	// guarded by mu
+	mu    sync.Mutex
+	peers []string // the Go processes that lived when the roster last asked
+}
+
+func newServer(c *Core, via *conn) *server {
+	s := &server{conn: via, core: c}
+	s.roster = newRoster(c, s)
+	s.reader = newReader(c, s)
+	s.looks = line[*sending]{runners: &c.lookers, work: func(b []*sending) { c.lookup(s, b) }}
+	s.writes = line[*write]{runners: &c.writers, work: func(b []*write) { c.push(s, b) }}
+	return s
+}
+
+// command is one, with its arguments.
+type command []string
+
+// do runs commands in one request. An error is that of the connection or the
+// server; that a key holds something strange is of no concern to the others.
+func (s *server) do(ctx context.Context, commands ...command) error {
+	if len(commands) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	client, err := s.client(ctx)
+	if err != nil {
+		return err
+	}
+	todo := make(rueidis.Commands, len(commands))
+	for i, c := range commands {
+		todo[i] = client.B().Arbitrary(c[0]).Keys(c[1]).Args(c[2:]...).Build()
+	}
+	for _, answer := range client.DoMulti(ctx, todo...) {
+		if err := answer.Error(); err != nil && !isWrongType(err) {
+			return err
+		}
+	}
+	return nil
+}
+
+func isWrongType(err error) bool {
+	told, ok := rueidis.IsRedisErr(err)
+	return ok && strings.HasPrefix(told.Error(), "WRONGTYPE")
+}
+
+// run runs a script.
+func (s *server) run(ctx context.Context, script *rueidis.Lua, keys, args []string) rueidis.RedisResult {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	client, err := s.client(ctx)
+	if err != nil {
+		return rueidis.NewErrorResult(err)
+	}
+	return script.Exec(ctx, client, keys, args)
+}
+
+func (s *server) setPeers(ids []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.peers = ids
+}
+
+func (s *server) isPeer(id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Contains(s.peers, id)
+}
+
+// stale tells that an entry is older than entries may be.
+func (s *server) stale(score float64) bool {
+	return score < seconds(s.clock.now())-s.core.node.Expiry.Seconds()
+}
+
+// Causes of Node.Dropped.
+const (
+	dropFull      = "full"      // another process, or a channel of none, had no room
+	dropExpired   = "expired"   // it had waited too long in Redis
+	dropMalformed = "malformed" // it could not be understood, or was for somebody else
+)
+
+// ignored notes an entry that cannot be delivered.
+func (s *server) ignored(err error) {
+	s.core.node.Dropped(dropMalformed, 1)
+	s.log.Debug("redis: an entry was ignored", "host", s.host.name, "err", err)
+}
+
+var errMisaddressed = errors.New("an entry for somebody else")
