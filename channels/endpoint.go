@@ -70,7 +70,7 @@ type Endpoint struct {
 	newConsumer    func() Consumer
 	layer          *Layer
 	groups         []string
-	renderers      map[string]func(Event) (Frame, error) // by handlerName
+	renderers      map[string]func(Event) (Frame, error) // by handlerName, and by the type as it was given
 	subprotocols   []string
 	origins        func(*http.Request) bool
 	connectTimeout time.Duration
@@ -119,7 +119,7 @@ func Handler(newConsumer func() Consumer, o *Options) *Endpoint {
 		e.origins = SameOrigin
 	}
 	for typ, f := range o.Render {
-		e.renderers[handlerName(typ)] = f
+		e.renderers[handlerName(typ)], e.renderers[typ] = f, f
 	}
 	for _, group := range e.groups {
 		if err := checkName("group", group); err != nil || e.layer == nil {
@@ -275,7 +275,10 @@ func (e *Endpoint) choose(offered []string) string {
 // an error they get nothing.
 func (e *Endpoint) render(ev *Event) (r rendered, err error) {
 	r.endpoint = e
-	f, known := e.renderers[handlerName(ev.Type)]
+	f, known := e.renderers[ev.Type]
+	if !known {
+		f, known = e.renderers[handlerName(ev.Type)]
+	}
 	if !known {
 		return r, nil
 	}

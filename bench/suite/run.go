@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -87,7 +88,7 @@ func Run(ctx context.Context, o Options) (*Outcome, error) {
 		}
 	}
 	for _, s := range o.Scenarios {
-		if !s.Profile || out.Missing[peer.Teahouse] != "" {
+		if !s.Profile || out.Missing[peer.Teahouse] != "" || !slices.Contains(s.Entries, Entry{Peer: peer.Teahouse}) {
 			continue
 		}
 		parts, err := out.profile(ctx, s)
