@@ -191,6 +191,9 @@ func (l *loop) serve() {
 		}
 		for _, e := range events[:max(n, 0)] {
 			l.handle(e)
+			if at, ok := l.schedule.due(); ok && at <= l.now {
+				l.catchUp() // a batch of large messages takes milliseconds to read
+			}
 		}
 		l.letGo()
 		l.catchUp()
