@@ -193,6 +193,7 @@ func TestAcceptSendsItsHeadersAndSubprotocol(t *testing.T) {
 		c := channelstest.New(t, e, "/")
 		c.Subprotocols("a", "b")
 		resp := c.Connect()
+		synctest.Wait()
 		if got := resp.Header["X-Tea"]; cmp.Diff([]string{"green", "black"}, got) != "" || resp.Header.Get("Sec-WebSocket-Protocol") != "b" {
 			t.Errorf("header %v", resp.Header)
 		}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -29,6 +30,12 @@ func (s *sessions) valid(id string) (user string, ok bool) {
 	s.asked++
 	user, ok = s.users[id]
 	return user, ok
+}
+
+func (s *sessions) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.asked
 }
 
 func (s *sessions) logout(id string) {
@@ -102,8 +109,8 @@ func TestALoginThatEndsElsewhereEndsTheSocket(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, _, clients := people(t, 3)
 		time.Sleep(10 * time.Hour)
-		if s.asked < 3+3*9 || s.asked > 3+3*10 {
-			t.Errorf("asked %d times for three in ten hours", s.asked)
+		if n := s.count(); n < 3+3*9 || n > 3+3*10 {
+			t.Errorf("asked %d times for three in ten hours", n)
 		}
 		s.logout("b")
 		time.Sleep(2 * time.Hour)
@@ -116,10 +123,10 @@ func TestALoginThatEndsElsewhereEndsTheSocket(t *testing.T) {
 		for _, i := range []int{0, 2} {
 			clients[i].Disconnect(1000)
 		}
-		before := s.asked
+		before := s.count()
 		time.Sleep(5 * time.Hour)
-		if s.asked != before {
-			t.Errorf("asked %d times after everybody has gone", s.asked-before)
+		if n := s.count() - before; n != 0 {
+			t.Errorf("asked %d times after everybody has gone", n)
 		}
 	})
 }
@@ -129,10 +136,10 @@ func TestRechecksOfManySocketsAreSpread(t *testing.T) {
 		s, _, clients := people(t, 20)
 		time.Sleep(time.Hour + 10*time.Second) // between two steps
 		for range 4 {
-			before := s.asked
+			before := s.count()
 			time.Sleep(15 * time.Minute)
 			synctest.Wait()
-			if n := s.asked - before; n != 5 {
+			if n := s.count() - before; n != 5 {
 				t.Errorf("%d of 20 asked in a quarter of the time", n)
 			}
 		}
@@ -158,8 +165,8 @@ func TestAUserIsKickedFromAllSocketsByAGroup(t *testing.T) {
 // busy is a consumer whose Receive takes long, and which counts its rechecks.
 type busy struct {
 	channels.Base
-	rechecks int
-	fails    error
+	rechecks atomic.Int32
+	fails    atomic.Bool
 }
 
 func (*busy) Receive(context.Context, *channels.Conn, channels.Frame) error {
@@ -168,8 +175,11 @@ func (*busy) Receive(context.Context, *channels.Conn, channels.Frame) error {
 }
 
 func (b *busy) Recheck(context.Context, *channels.Conn) error {
-	b.rechecks++
-	return b.fails
+	b.rechecks.Add(1)
+	if b.fails.Load() {
+		return errors.New("the sessions are out of reach")
+	}
+	return nil
 }
 
 func TestARecheckWaitsForTheMethodThatRunsAndDoesNotPileUp(t *testing.T) {
@@ -180,15 +190,16 @@ func TestARecheckWaitsForTheMethodThatRunsAndDoesNotPileUp(t *testing.T) {
 		c.Connect()
 		c.SendText("")
 		time.Sleep(9 * time.Minute)
-		if b.rechecks != 0 {
-			t.Errorf("%d rechecks while Receive runs", b.rechecks)
+		if n := b.rechecks.Load(); n != 0 {
+			t.Errorf("%d rechecks while Receive runs", n)
 		}
 		time.Sleep(time.Minute + time.Second)
-		if b.rechecks > 3 {
-			t.Errorf("%d rechecks at once", b.rechecks)
+		if n := b.rechecks.Load(); n > 3 {
+			t.Errorf("%d rechecks at once", n)
 		}
-		b.fails = errors.New("the sessions are out of reach")
-		if code, _ := func() (int, string) { time.Sleep(2 * time.Minute); return c.Closed() }(); code != 1011 {
+		b.fails.Store(true)
+		time.Sleep(2 * time.Minute)
+		if code, _ := c.Closed(); code != 1011 {
 			t.Errorf("closed with %d, want 1011", code)
 		}
 	})

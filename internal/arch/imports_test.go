@@ -32,6 +32,7 @@ var mayImport = map[string][]string{
 	"channels/channelstest":  {"channels"},
 	"channels/redis":         {"channels"},
 	"channels/nats":          {"channels"},
+	"channels/worker":        {"channels"},
 	"internal/chat/memstore": {"internal/chat"},
 	"internal/chat/storetest": {
 		"internal/chat", "internal/chat/memstore",
