@@ -31,6 +31,7 @@ import (
 
 // An orderly stop is bounded, so that the process ends within 10 s.
 const (
+	bridgeWithin   = 3 * time.Second // for what Django said to be stored
 	visitorsWithin = 6 * time.Second // for sockets and requests to end
 	stopWithin     = 9 * time.Second // and for the log to be stored
 )
@@ -85,7 +86,7 @@ type app struct {
 	broker     broker         // nil: this process is alone
 	relay      *live.Relay    // before the broker
 	bridge     *bridge.Bridge // nil: no rooms are shared with Django
-	stopBridge func()
+	stopBridge func(within context.Context)
 	limiter    *limit.Limiter
 	guests     *auth.Guests
 	sites      *auth.Sites
@@ -100,7 +101,7 @@ type app struct {
 
 // open builds the parts from the store upwards.
 func open(ctx context.Context, c config.Config, log *slog.Logger) (*app, error) {
-	a := &app{config: c, log: log, metrics: metrics.New(), stopBridge: func() {}}
+	a := &app{config: c, log: log, metrics: metrics.New(), stopBridge: func(context.Context) {}}
 	if err := os.MkdirAll(c.Data, 0o700); err != nil {
 		return nil, fmt.Errorf("cannot make the data folder %s: choose another with --data: %w", c.Data, reason(err))
 	}
@@ -189,6 +190,13 @@ func (a *app) stop(servers []*server) error {
 	a.ready.Store(false)
 	visitors, cancel := context.WithTimeout(context.Background(), visitorsWithin)
 	defer cancel()
+	deaf := make(chan struct{})
+	go func() {
+		defer close(deaf)
+		within, cancel := context.WithTimeout(context.Background(), bridgeWithin)
+		defer cancel()
+		a.stopBridge(within)
+	}()
 	finished := make(chan error, len(servers))
 	for _, s := range servers { // closes the listener at once and then waits
 		go func() { finished <- s.http.Shutdown(visitors) }()
@@ -197,7 +205,7 @@ func (a *app) stop(servers []*server) error {
 		a.log.Warn("sockets were cut", "err", err)
 	}
 	a.endLong()
-	a.stopBridge()
+	<-deaf
 	for _, s := range servers {
 		if err := <-finished; err != nil {
 			a.log.Warn("requests were cut", "err", err)
@@ -216,7 +224,7 @@ func (a *app) close() {
 	defer cancel()
 	a.endLong()
 	a.background.Wait()
-	a.stopBridge()
+	a.stopBridge(ctx)
 	err := a.service.Shutdown(ctx)
 	a.closeLayer()
 	if err != nil {

@@ -14,9 +14,9 @@ import (
 )
 
 const (
-	leaseFor     = 10 * time.Second // a server that dies is replaced at Django's ear after this long
-	djangoWaits  = 8192             // events of a Django group that may wait to be taken
-	brokerWithin = time.Second      // for the last events to reach other processes
+	leaseFor     = 5 * time.Second        // a server that dies is replaced at Django's ear after this long
+	djangoWaits  = 8192                   // events of a Django group that may wait to be taken
+	brokerWithin = 500 * time.Millisecond // for the last events to reach other processes, and again to say goodbye
 )
 
 // broker is what there is between processes, beside what the layer knows of it.
@@ -73,8 +73,15 @@ func (a *app) closeLayer() {
 	ctx, cancel := context.WithTimeout(context.Background(), brokerWithin)
 	defer cancel()
 	a.relay.Close(ctx)
-	if err := a.broker.Close(); err != nil {
-		a.log.Error("close the connection to Redis", "err", err)
+	closed := make(chan error, 1)
+	go func() { closed <- a.broker.Close() }()
+	select {
+	case err := <-closed:
+		if err != nil {
+			a.log.Error("close the connection to Redis", "err", err)
+		}
+	case <-time.After(brokerWithin):
+		a.log.Warn("Redis does not answer, and was not told that this server leaves") // the process ends with it
 	}
 }
 
@@ -132,7 +139,8 @@ func (a *app) occupied() func(room string, somebody bool) {
 	return a.bridge.Occupied
 }
 
-// startBridge listens to Django until stopBridge.
+// startBridge listens to Django until stopBridge, which waits until what came is
+// stored; if Redis hangs, not until the lease is given back.
 func (a *app) startBridge() {
 	if a.bridge == nil {
 		return
@@ -143,9 +151,13 @@ func (a *app) startBridge() {
 		defer close(ended)
 		a.bridge.Run(ctx)
 	}()
-	a.stopBridge = func() {
+	a.stopBridge = func(within context.Context) {
 		cancel()
-		<-ended
+		select {
+		case <-ended:
+		case <-within.Done():
+			a.log.Warn("Redis does not answer: another server listens to Django in a few seconds")
+		}
 	}
 }
 

@@ -23,7 +23,7 @@ import (
 type street struct {
 	mu    sync.Mutex
 	ends  []*end
-	stuck chan struct{} // Publish waits until it is closed; nil does not
+	stuck chan struct{} // Publish and Follow wait until it is closed; nil does not
 	down  error         // of Publish
 }
 
@@ -43,13 +43,38 @@ func (s *street) end() *end {
 
 func (e *end) Start(n channels.Node) { e.node = n }
 
-func (e *end) Follow(_ context.Context, groups []string) error   { return e.change(groups, true) }
+func (e *end) Follow(ctx context.Context, groups []string) error {
+	if err := e.street.wait(ctx); err != nil {
+		return err
+	}
+	return e.change(groups, true)
+}
+
 func (e *end) Unfollow(_ context.Context, groups []string) error { return e.change(groups, false) }
+
+// wait waits while the street is stuck.
+func (s *street) wait(ctx context.Context) error {
+	s.mu.Lock()
+	stuck := s.stuck
+	s.mu.Unlock()
+	if stuck == nil {
+		return nil
+	}
+	select {
+	case <-stuck:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
 
 func (e *end) change(groups []string, follow bool) error {
 	e.street.mu.Lock()
 	defer e.street.mu.Unlock()
 	for _, g := range groups {
+		if e.follows[g] == follow {
+			return fmt.Errorf("%s twice: %v", g, follow)
+		}
 		e.follows[g] = follow
 	}
 	return nil
@@ -65,7 +90,7 @@ func (e *end) Publish(ctx context.Context, d channels.Delivery) error {
 	}
 	s := e.street
 	s.mu.Lock()
-	stuck, down := s.stuck, s.down
+	down := s.down
 	e.sent = append(e.sent, d.Event.Type)
 	var to []*end
 	for _, o := range s.ends {
@@ -74,12 +99,8 @@ func (e *end) Publish(ctx context.Context, d channels.Delivery) error {
 		}
 	}
 	s.mu.Unlock()
-	if stuck != nil {
-		select {
-		case <-stuck:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+	if err := s.wait(ctx); err != nil {
+		return err
 	}
 	if down != nil {
 		return down
@@ -198,11 +219,12 @@ func TestWhatAnotherServerSendsBrokenIsIgnoredAndCounted(t *testing.T) {
 
 func TestAMessageDoesNotWaitForTheBroker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := street{stuck: make(chan struct{})}
+		var s street
 		store := memstore.New()
 		one, _ := openNode(t, &s, store)
 		two, _ := openNode(t, &s, store)
 		a, b := one.enter(t, 1, "lobby"), two.enter(t, 2, "lobby")
+		s.stuck = make(chan struct{})
 		start := time.Now()
 		for i := range 3 {
 			a.say(wire.Post{Room: "lobby", Nonce: fmt.Sprint(i), Text: "hi"})
@@ -216,6 +238,40 @@ func TestAMessageDoesNotWaitForTheBroker(t *testing.T) {
 			if m := next[wire.MessageFrame](b); m.Seq != seq+1 {
 				t.Errorf("got %d, want %d", m.Seq, seq+1)
 			}
+		}
+	})
+}
+
+func TestAJoinWaitsASecondForTheBrokerAndIsToldOfTheGap(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := street{stuck: make(chan struct{})}
+		store := memstore.New()
+		one, end := openNode(t, &s, store)
+		start := time.Now()
+		a := one.enter(t, 1, "first", "second", "third")
+		if took := time.Since(start); took != followWithin {
+			t.Errorf("three joins took %v", took)
+		}
+		a.say(wire.Leave{Room: "second"})
+		next[wire.Left](a)
+		a.say(wire.Join{Room: "fourth"})
+		next[wire.Joined](a)
+		close(s.stuck)
+		synctest.Wait()
+		for room, want := range map[string]bool{"first": true, "second": false, "third": true, "fourth": true} {
+			if got := end.follows[groups(one.service.Epoch()).of(room)]; got != want {
+				t.Errorf("%s is followed: %v", room, got)
+			}
+		}
+		if gaps := one.layer.Stats().Gaps; gaps == 0 {
+			t.Error("nobody was told that events may be missing")
+		}
+		start = time.Now()
+		s.stuck = nil
+		a.say(wire.Join{Room: "fifth"})
+		next[wire.Joined](a)
+		if took := time.Since(start); took != 0 || !end.follows[groups(one.service.Epoch()).of("fifth")] {
+			t.Errorf("a join took %v, or was not followed at once", took)
 		}
 	})
 }

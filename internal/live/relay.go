@@ -16,11 +16,12 @@ const (
 	relayLanes    = 4
 	laneBytes     = 8 << 20         // waiting in a lane; what comes then is dropped
 	eventCost     = 512             // bytes an event counts as, beside its text
+	followWithin  = time.Second     // a join waits so long for other processes
 	publishWithin = 5 * time.Second // an event that the broker has not taken by then is dropped
 	relayLogEvery = 10 * time.Second
 )
 
-// Relay is the broker of a chat: another one, to which nobody waits to publish.
+// Relay is the broker of a chat: another one, for which nobody waits long.
 // The log's writer tells a message to this process and goes on, whatever becomes
 // of the others.
 //
@@ -28,6 +29,10 @@ const (
 // in order, and goes to the broker in the background. A lane is bounded: beyond
 // that, and when the broker fails, events are dropped and counted. Payloads that
 // no broker can carry are for this process alone.
+//
+// Groups are followed in the background too: who joins waits a second for that,
+// and not at all while the broker is behind. What it then followed late is told
+// as a gap.
 //
 // It carries groups and channels of this process, and is neither a
 // channels.Queuer nor a channels.Enroller.
@@ -39,6 +44,8 @@ type Relay struct {
 	ctx    context.Context // of calls to the broker
 	cancel context.CancelFunc
 
+	gap     func(groups ...string) // fixed by Start
+	follows follows
 	lanes   [relayLanes]lane
 	runners sync.WaitGroup
 
@@ -62,12 +69,16 @@ type lane struct {
 // NewRelay makes a broker behind which b works. Close it before b.
 func NewRelay(b channels.Broker, log *slog.Logger) *Relay {
 	r := &Relay{broker: b, log: log, seed: maphash.MakeSeed()}
+	r.follows.has, r.follows.changed = make(map[string]bool), make(map[string]bool)
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	return r
 }
 
 // Start implements channels.Broker.
-func (r *Relay) Start(n channels.Node) { r.broker.Start(n) }
+func (r *Relay) Start(n channels.Node) {
+	r.gap = n.Gap
+	r.broker.Start(n)
+}
 
 // Publish implements channels.Broker. It does not wait, and its only errors are
 // those of events to channels, which it passes on.
@@ -160,16 +171,6 @@ func (r *Relay) lose(counter *atomic.Uint64, why string, err error) {
 		r.log.Warn("events did not reach the layer's broker: people on this server have got them",
 			"why", why, "err", err, "dropped", r.dropped.Load(), "failed", r.failed.Load())
 	}
-}
-
-// Follow implements channels.Broker.
-func (r *Relay) Follow(ctx context.Context, groups []string) error {
-	return r.broker.Follow(ctx, groups)
-}
-
-// Unfollow implements channels.Broker.
-func (r *Relay) Unfollow(ctx context.Context, groups []string) error {
-	return r.broker.Unfollow(ctx, groups)
 }
 
 // Close gives the broker what waits, until ctx ends; the rest is dropped.
