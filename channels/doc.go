@@ -8,7 +8,8 @@
 // through a [Layer]: to a channel, which is one receiver with a name, or to a
 // group, which is any number of channels and connections. An [Endpoint] is the
 // http.Handler that makes consumers of requests; a [Broker] joins the layers of
-// several processes.
+// several processes. An ordinary handler that waits for events uses
+// [Layer.Subscribe]; background work has package worker.
 //
 //	layer := channels.NewLayer(nil)
 //	http.Handle("/ws/chat/{room}/", channels.Handler(
@@ -24,7 +25,8 @@
 // or one sent to a connection's own channel, is handed to each consumer's Event
 // ([EventHandler]), which may look at its own state and send what it likes;
 // [Router] chooses a function by type. Events never reach a consumer's Receive,
-// nor frames its Event.
+// nor frames its Event; those of other processes that are typed as if they did,
+// such as websocket.receive, are dropped.
 //
 // # Promises
 //
@@ -39,15 +41,17 @@
 // Back-pressure: nobody waits for a slow client. What its socket does not take
 // goes to a backlog of its own, and beyond the bound that one connection is
 // closed with [CloseTooSlow]; when the backlogs of all endpoints of a layer pass
-// [LayerOptions].Backlog together, so are the largest until they fit. A client is slowed down by its consumer's Receive,
-// since nothing is read meanwhile. A sender is slowed down by a group that has
-// 4 MiB of events not yet written. Channels, and the events waiting for a
-// consumer, are bounded by [LayerOptions].Capacity and never wait.
+// [LayerOptions].Backlog together, so are the largest until they fit. A client is
+// slowed down by its consumer's Receive, since nothing is read meanwhile. A sender
+// is slowed down by a group that has 4 MiB of events not yet written. Channels, and
+// the events waiting for a consumer, are bounded by [LayerOptions].Capacity and
+// never wait.
 //
 // Loss: events are delivered at most once and are gone with the process.
 // Whatever is not delivered is counted by cause in [Stats], logged, and told:
 // [ErrChannelFull] to the sender to one channel, [LossHandler] to the consumer
-// that did not keep up, CloseTooSlow to the client.
+// that did not keep up, [ErrMissed] to a subscription, CloseTooSlow to the client,
+// and [GapHandler] when the connection between processes was lost.
 //
 // Ownership: an event and what its payload refers to is never changed once sent.
 // Data given to Receive is valid only during the call; data given to Send may be
