@@ -97,7 +97,11 @@ func (c *Client) Subprotocols(offered ...string) {
 func (c *Client) Connect() *http.Response {
 	c.t.Helper()
 	resp := c.handshake()
-	if resp.StatusCode != http.StatusSwitchingProtocols {
+	switch resp.StatusCode {
+	case http.StatusSwitchingProtocols:
+	case http.StatusInternalServerError:
+		c.t.Fatalf("channelstest: connect: the consumer crashed: refused with %s (the error is in the log of its endpoint): %s", resp.Status, body(resp))
+	default:
 		c.t.Fatalf("channelstest: connect: refused with %s: %s", resp.Status, body(resp))
 	}
 	return resp

@@ -22,8 +22,13 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // mirror sends back what it gets, and crashes when told to.
 type mirror struct{ channels.Base }
 
-func (mirror) Connect(_ context.Context, c *channels.Conn) error {
+func (mirror) Connect(ctx context.Context, c *channels.Conn) error {
 	switch c.Request().URL.Path {
+	case "/crash":
+		panic("at the door")
+	case "/slow":
+		<-ctx.Done()
+		return ctx.Err()
 	case "/refused":
 		return channels.Refuse(http.StatusForbidden, nil, "not today")
 	case "/greet":
@@ -42,11 +47,18 @@ func (mirror) Receive(_ context.Context, c *channels.Conn, f channels.Frame) err
 	return c.Send(f)
 }
 
-func mirrors() *channels.Endpoint {
-	return channels.Handler(func() channels.Consumer { return mirror{} }, &channels.Options{
+// mirrors is an endpoint behind a middleware that panics when told to.
+func mirrors() http.Handler {
+	e := channels.Handler(func() channels.Consumer { return mirror{} }, &channels.Options{
 		Logger:       slog.New(slog.DiscardHandler),
 		Subprotocols: []string{"glass"},
 		PingEvery:    time.Second,
+	})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/broken" {
+			panic("the middleware")
+		}
+		e.ServeHTTP(w, r)
 	})
 }
 
@@ -122,6 +134,14 @@ func TestWhatGoesWrongIsSaidClearly(t *testing.T) {
 			time.Sleep(time.Second)
 			c.Disconnect(1000)
 		}, "the consumer crashed"},
+		{"crash, then send", "/", func(c *channelstest.Client) {
+			c.SendText("crash")
+			time.Sleep(time.Second)
+			c.SendText("more")
+		}, "the consumer crashed"},
+		{"crash in Connect", "/crash", nil, "connect: the consumer crashed: refused with 500"},
+		{"crash in a middleware", "/broken", nil, "connect: the handler panicked: the middleware"},
+		{"no answer to the handshake", "/slow", nil, "connect: no answer in 5s"},
 		{"closed, then receive", "/", func(c *channelstest.Client) { c.SendText("bye"); c.Receive() }, "closed the connection: 4403 removed"},
 		{"no frame", "/", func(c *channelstest.Client) { c.Receive() }, "nothing came in 5s"},
 		{"no close", "/", func(c *channelstest.Client) { c.Closed() }, "still open after 5s"},
