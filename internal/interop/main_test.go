@@ -197,6 +197,7 @@ type ear struct {
 	t     testing.TB
 	layer *channels.Layer
 	name  string
+	came  chan struct{} // has a value after one has come
 
 	mu  sync.Mutex
 	all []channels.Event
@@ -204,7 +205,7 @@ type ear struct {
 
 func listen(t testing.TB, l *channels.Layer) *ear {
 	t.Helper()
-	e := &ear{t: t, layer: l, name: l.NewChannel("")}
+	e := &ear{t: t, layer: l, name: l.NewChannel(""), came: make(chan struct{}, 1)}
 	ctx, stop := context.WithCancel(context.Background())
 	var done sync.WaitGroup
 	done.Go(func() {
@@ -216,6 +217,10 @@ func listen(t testing.TB, l *channels.Layer) *ear {
 			e.mu.Lock()
 			e.all = append(e.all, event)
 			e.mu.Unlock()
+			select {
+			case e.came <- struct{}{}:
+			default:
+			}
 		}
 	})
 	t.Cleanup(func() {
