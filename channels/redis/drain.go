@@ -67,8 +67,7 @@ func (r *reader) pop(ctx context.Context) {
 		if worked {
 			failures = 1
 		}
-		r.server.down(fmt.Errorf("receive: %w", err))
-		poke(r.server.roster.lost)
+		r.server.broke(fmt.Errorf("receive: %w", err))
 		_ = pause(ctx, failures)
 	}
 }

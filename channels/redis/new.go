@@ -1,6 +1,11 @@
 package redis
 
-import "github.com/teahouse-chat/teahouse/channels"
+import (
+	"context"
+	"time"
+
+	"github.com/teahouse-chat/teahouse/channels"
+)
 
 // Broker is what both formats are.
 type Broker interface {
@@ -10,6 +15,10 @@ type Broker interface {
 	// States are the states of the hosts, in their order.
 	States() []State
 
+	// Hold runs f while this process, of all that ask, holds the lease of a name;
+	// see Core.Hold.
+	Hold(ctx context.Context, name string, ttl time.Duration, f func(ctx context.Context)) error
+
 	// Close ends everything, and waits for that. Close the layer first.
 	Close() error
 }
@@ -17,8 +26,15 @@ type Broker interface {
 // New returns a broker of the format that o says, a *Core or a *PubSub. It
 // connects to nothing before Start, so its errors are about o alone.
 func New(o Options) (Broker, error) {
+	var b Broker
+	var err error
 	if o.PubSub {
-		return NewPubSub(o)
+		b, err = NewPubSub(o)
+	} else {
+		b, err = NewCore(o)
 	}
-	return NewCore(o)
+	if err != nil {
+		return nil, err
+	}
+	return b, nil
 }

@@ -37,7 +37,7 @@ type tap struct {
 	// guarded by taps.mu
 	waiting []chan channels.Event // of capacity 1
 	spare   []spare
-	pullers int
+	pulling map[*server]bool
 }
 
 type spare struct {
@@ -60,7 +60,7 @@ func (c *Core) Receive(ctx context.Context, channel string) (channels.Event, err
 	}
 	t := c.taps.open[channel]
 	if t == nil {
-		t = &tap{name: channel}
+		t = &tap{name: channel, pulling: make(map[*server]bool)}
 		c.taps.open[channel] = t
 	}
 	if len(t.spare) > 0 {
@@ -69,9 +69,9 @@ func (c *Core) Receive(ctx context.Context, channel string) (channels.Event, err
 	} else {
 		t.waiting = append(t.waiting, got)
 	}
-	if t.pullers == 0 {
-		t.pullers = len(c.servers)
-		for _, s := range c.servers {
+	for _, s := range c.servers {
+		if !t.pulling[s] {
+			t.pulling[s] = true
 			c.runners.Go(func() { c.pull(t, s) })
 		}
 	}
@@ -95,34 +95,72 @@ func (c *Core) Receive(ctx context.Context, channel string) (channels.Event, err
 	return <-got, nil
 }
 
-// pull takes events of a tap off one host while somebody waits for them.
+// pull takes events of a tap off one host while somebody waits for them, and
+// puts back those that nobody came for.
 func (c *Core) pull(t *tap, s *server) {
-	failures := 0
-	for c.wanted(t) {
-		next, err := c.popOne(t, s)
+	failures, rested := 0, false
+	for {
+		more, left := c.wanted(t, s, rested)
 		switch {
-		case rueidis.IsRedisNil(err):
-			failures = 0
-		case errors.Is(err, errBody):
-			s.ignored(err)
-		case err != nil:
-			failures++
-			s.down(fmt.Errorf("receive from a channel: %w", err))
-			_ = pause(c.life, failures)
-		case s.stale(next.score):
-			c.node.Dropped(dropExpired, 1)
+		case more && len(left) == 0:
+			failures = c.pullOne(t, s, failures)
+			rested = false
+		case more:
+			moment, cancel := context.WithTimeout(c.life, spareTime)
+			<-moment.Done()
+			cancel()
+			rested = true
 		default:
-			failures = 0
-			c.give(t, next)
+			for _, one := range left {
+				c.putBack(t, one)
+			}
+			return
 		}
 	}
-	c.leave(t)
 }
 
-func (c *Core) wanted(t *tap) bool {
+// wanted tells whether a puller has more to do, and which events it took that
+// nobody has received. Those are its to put back when it has rested or the
+// broker is closed.
+func (c *Core) wanted(t *tap, s *server, rested bool) (more bool, left []spare) {
 	c.taps.mu.Lock()
 	defer c.taps.mu.Unlock()
-	return len(t.waiting) > 0 && c.life.Err() == nil
+	if len(t.waiting) > 0 && c.life.Err() == nil {
+		return true, nil
+	}
+	for _, one := range t.spare {
+		if one.from == s {
+			left = append(left, one)
+		}
+	}
+	if len(left) > 0 && !rested && c.life.Err() == nil {
+		return true, left
+	}
+	t.spare = slices.DeleteFunc(t.spare, func(one spare) bool { return one.from == s })
+	delete(t.pulling, s)
+	if len(t.pulling) == 0 && c.taps.open[t.name] == t {
+		delete(c.taps.open, t.name)
+	}
+	return false, left
+}
+
+// pullOne waits for an event, for a second, and counts failures in a row.
+func (c *Core) pullOne(t *tap, s *server, failures int) int {
+	next, err := c.popOne(t, s)
+	switch {
+	case rueidis.IsRedisNil(err):
+	case errors.Is(err, errBody):
+		s.ignored(err)
+	case err != nil:
+		s.broke(fmt.Errorf("receive from a channel: %w", err))
+		_ = pause(c.life, failures+1)
+		return failures + 1
+	case s.stale(next.score):
+		c.node.Dropped(dropExpired, 1)
+	default:
+		c.give(t, next)
+	}
+	return 0
 }
 
 func (c *Core) popOne(t *tap, s *server) (spare, error) {
@@ -166,40 +204,6 @@ func (c *Core) give(t *tap, s spare) {
 	}
 	t.waiting[0] <- s.event
 	t.waiting = slices.Delete(t.waiting, 0, 1)
-}
-
-// leave ends a puller. The last one puts back what nobody came for, and stays if
-// somebody did.
-func (c *Core) leave(t *tap) {
-	c.taps.mu.Lock()
-	if t.pullers > 1 {
-		t.pullers--
-		c.taps.mu.Unlock()
-		return
-	}
-	idle := len(t.spare) == 0
-	c.taps.mu.Unlock()
-	if !idle {
-		moment, cancel := context.WithTimeout(c.life, spareTime)
-		<-moment.Done()
-		cancel()
-	}
-	c.taps.mu.Lock()
-	left := t.spare
-	t.spare = nil
-	t.pullers = 0
-	if again := len(t.waiting) > 0 && c.life.Err() == nil; again {
-		t.pullers = len(c.servers)
-		for _, s := range c.servers {
-			c.runners.Go(func() { c.pull(t, s) })
-		}
-	} else if c.taps.open[t.name] == t {
-		delete(c.taps.open, t.name)
-	}
-	c.taps.mu.Unlock()
-	for _, s := range left {
-		c.putBack(t, s)
-	}
 }
 
 func (c *Core) putBack(t *tap, s spare) {

@@ -106,6 +106,13 @@ const (
 	dropMalformed = "malformed" // it could not be understood, or was for somebody else
 )
 
+// broke notes that a connection broke. The roster finds out whether there are
+// others, restores what may be gone, and tells the gap.
+func (s *server) broke(err error) {
+	s.down(err)
+	poke(s.roster.lost)
+}
+
 // ignored notes an entry that cannot be delivered.
 func (s *server) ignored(err error) {
 	s.core.node.Dropped(dropMalformed, 1)
