@@ -107,7 +107,7 @@ func (a *app) openBridge(epoch string) (err error) {
 		Patterns: d.Rooms, Name: d.Name, Usernames: d.Usernames, Logger: a.log,
 	})
 	if err != nil {
-		return fmt.Errorf("--django-rooms and --django-name: %w", err)
+		return fmt.Errorf("rooms cannot be shared with Django, see --django-rooms and --django-name: %w", err)
 	}
 	return nil
 }
@@ -152,6 +152,7 @@ func (a *app) startBridge() {
 		a.bridge.Run(ctx)
 	}()
 	a.stopBridge = func(within context.Context) {
+		a.stopBridge = func(context.Context) {}
 		cancel()
 		select {
 		case <-ended:
@@ -161,13 +162,13 @@ func (a *app) startBridge() {
 	}
 }
 
-// disconnected says that some of the layer's servers cannot be reached.
+// disconnected says that some of the layer's servers could not be reached.
 func (a *app) disconnected() bool {
 	if a.broker == nil {
 		return false
 	}
 	for _, s := range a.broker.States() {
-		if !s.Connected {
+		if !s.Connected && s.Err != nil {
 			return true
 		}
 	}

@@ -135,7 +135,7 @@ func TestWhatIsNoMessageOfDjangosIsIgnoredOrRefused(t *testing.T) {
 	})
 }
 
-func TestAPatternFollowsRoomsThatAreAreMadeOrAreEntered(t *testing.T) {
+func TestAPatternFollowsRoomsThatAreThereAreMadeOrAreEntered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t)
 		first := s.serve(bridge.Options{}, chat.Options{}) // holds no rooms, but the lease
