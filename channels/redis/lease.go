@@ -59,8 +59,9 @@ func hold(ctx context.Context, via *conn, l lease, f func(ctx context.Context)) 
 		case via.ctx.Err() != nil:
 			return errClosed
 		case err != nil && !rueidis.IsRedisNil(err):
-			failures++
-			via.down(fmt.Errorf("take a lease: %w", err))
+			if failures++; failures == 1 {
+				via.log.Warn("redis: a lease cannot be taken, trying again", "lease", l.key, "err", err)
+			}
 			_ = pause(ctx, failures)
 			continue
 		}

@@ -131,7 +131,9 @@ func appendUint(b []byte, n uint64) []byte {
 	return binary.BigEndian.AppendUint64(append(b, 0xcf), n)
 }
 
-// decodeMsgpack reads one value that takes up all of b.
+// decodeMsgpack reads one value that takes up all of b. It is strict because
+// any process on the server may write one: a few bytes reserve little memory,
+// and nesting ends before the stack does, which would end this process.
 func decodeMsgpack(b []byte) (any, error) {
 	d := msgpackReader{rest: b}
 	v, err := d.value(0)

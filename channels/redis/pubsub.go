@@ -29,6 +29,9 @@ import (
 // process hears: {prefix}.{process}!own. So Django gets exactly the bytes that
 // it would from Django.
 //
+// Redis users with an ACL need all channels (&*) and the commands PUBLISH,
+// SUBSCRIBE, PSUBSCRIBE, UNSUBSCRIBE, MULTI, EXEC and PING.
+//
 // An event that goes to a group and to channels, both in one Delivery, comes
 // twice to who is among both.
 type PubSub struct {
@@ -188,7 +191,7 @@ func (p *PubSub) States() []State {
 func (p *PubSub) Close() error {
 	p.end()
 	for _, f := range p.feeds {
-		f.close()
+		p.running.Go(f.close) // which may take a second, if the host is silent
 	}
 	p.running.Wait()
 	return nil

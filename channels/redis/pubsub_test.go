@@ -52,3 +52,5 @@ func pubsubs(o Options) func(testing.TB) brokertest.Setup {
 		}
 	}
 }
+
+func BenchmarkPubSub(b *testing.B) { brokertest.Benchmark(b, pubsubs(Options{})) }
