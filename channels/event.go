@@ -118,7 +118,8 @@ func legalType(typ string) bool {
 // those of a type Options.Render does not name, and those sent to the
 // connection's own channel. Event never runs at the same time as another
 // method of its consumer. An error ends the connection as one of Receive does,
-// except ErrNoHandler, which is counted and logged and no more.
+// except ErrNoHandler, which is counted and logged and no more: a consumer that
+// is stricter with unknown types returns an error of its own in its place.
 type EventHandler interface {
 	Event(ctx context.Context, c *Conn, e Event) error
 }

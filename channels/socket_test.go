@@ -132,6 +132,25 @@ func TestTheEndpointsOfALayerShareTheBoundOfAllThatWaits(t *testing.T) {
 	}
 }
 
+func TestControlBytesInHeadersOfTheHandshakeAreRefused(t *testing.T) {
+	srv := httptest.NewServer(Handler(func() Consumer { return Base{} }, &Options{Logger: quiet()}))
+	defer srv.Close()
+	host := strings.TrimPrefix(srv.URL, "http://")
+	for _, smuggled := range []string{"\x00", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x7f"} {
+		c, err := net.Dial("tcp", host)
+		must(t, err)
+		_, err = fmt.Fprintf(c, "GET / HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nX-Tea: a%sX-More: b\r\n"+
+			"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGVhaG91c2UgdGVzdGluZw==\r\n\r\n", host, smuggled)
+		must(t, err)
+		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+		must(t, err)
+		if resp.StatusCode != http.StatusBadRequest {
+			t.Errorf("a header with the byte %q: %s, want 400", smuggled, resp.Status)
+		}
+		must(t, c.Close())
+	}
+}
+
 func TestNothingIsLeftAfterManyConnections(t *testing.T) {
 	l := newTestLayer(t, nil)
 	e := Handler(func() Consumer { return &joiner{} }, &Options{Layer: l, Logger: quiet()})
