@@ -260,21 +260,18 @@ func (c *Core) pushSome(on *server, some []*write) {
 	if err != nil {
 		err = fmt.Errorf("redis: write events: %w", err)
 	}
-	dropped := 0
 	for i, w := range some {
+		full := slices.Contains(refused, int64(i))
 		switch {
 		case err != nil:
 			w.sending.finish(err)
-		case !slices.Contains(refused, int64(i)):
-			w.sending.finish(nil)
-		case w.named:
+		case full && w.named:
 			w.sending.finish(fmt.Errorf("redis: %.64q: %w", w.to[0], channels.ErrChannelFull))
 		default:
-			dropped++
+			if full {
+				c.node.Dropped(dropFull, 1)
+			}
 			w.sending.finish(nil)
 		}
-	}
-	if dropped > 0 {
-		c.node.Dropped(dropFull, dropped)
 	}
 }

@@ -78,13 +78,14 @@ func poke(c chan struct{}) {
 	}
 }
 
-func (r *roster) run(ctx context.Context) {
+func (r *roster) run(until context.Context) {
+	ctx := context.WithoutCancel(until) // what has begun is finished, in bounded time
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
 		select {
-		case <-ctx.Done():
-			r.leave(context.WithoutCancel(ctx))
+		case <-until.Done():
+			r.leave(ctx)
 			return
 		case <-r.wake:
 			if r.obey(ctx); !r.up {
