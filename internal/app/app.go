@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/teahouse-chat/teahouse/channels"
+	"github.com/teahouse-chat/teahouse/channels/redis"
 	"github.com/teahouse-chat/teahouse/internal/auth"
 	"github.com/teahouse-chat/teahouse/internal/bridge"
 	"github.com/teahouse-chat/teahouse/internal/chat"
@@ -83,7 +84,7 @@ type app struct {
 	store      chat.Store
 	service    *chat.Service
 	layer      *channels.Layer
-	broker     broker         // nil: this process is alone
+	broker     redis.Broker   // nil: this process is alone
 	relay      *live.Relay    // before the broker
 	bridge     *bridge.Bridge // nil: no rooms are shared with Django
 	stopBridge func(within context.Context)

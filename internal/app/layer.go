@@ -19,14 +19,6 @@ const (
 	brokerWithin = 500 * time.Millisecond // for the last events to reach other processes, and again to say goodbye
 )
 
-// broker is what there is between processes, beside what the layer knows of it.
-type broker interface {
-	channels.Broker
-	Hold(ctx context.Context, name string, ttl time.Duration, f func(ctx context.Context)) error
-	States() []redis.State
-	Close() error
-}
-
 // openLayer makes the layer, and its broker if it has one. That need not be
 // reachable.
 func (a *app) openLayer() error {
@@ -37,23 +29,19 @@ func (a *app) openLayer() error {
 	if a.config.Layer != config.Memory {
 		options, err := redis.ParseURL(a.config.Layer)
 		if err == nil {
-			a.broker, err = newBroker(options)
+			a.broker, err = redis.New(options)
 		}
 		if err != nil {
 			return fmt.Errorf("make the layer: %w", err)
 		}
-		a.relay = live.NewRelay(a.broker, a.log)
+		a.relay = live.NewRelay(live.RelayOptions{
+			Broker: a.broker, Logger: a.log,
+			Shared: false, // a database in a file belongs to one process
+		})
 		o.Broker = a.relay
 	}
 	a.layer = channels.NewLayer(o)
 	return nil
-}
-
-func newBroker(o redis.Options) (broker, error) {
-	if o.PubSub {
-		return redis.NewPubSub(o)
-	}
-	return redis.NewCore(o)
 }
 
 // closeLayer gives other processes what waits for them, as far as that is quick.
@@ -87,7 +75,7 @@ func (a *app) closeLayer() {
 
 // lease is the right to listen to Django for the log of one store.
 type lease struct {
-	broker broker
+	broker redis.Broker
 	name   string
 }
 

@@ -39,7 +39,10 @@ func (s shared) Map() map[string]any { return map[string]any{keyFrame: string(wi
 type groupName string
 
 // groups is the names for the store of an epoch.
-func groups(epoch string) groupName { return groupName("teahouse." + epoch) }
+func groups(epoch string) groupName { return groupName(groupPrefix + epoch) }
+
+// groupPrefix is what the groups of all rooms begin with.
+const groupPrefix = "teahouse."
 
 // of is the name of a room's group: legal for every broker as it is, and never
 // one that the original application would use, whose consumers cannot handle

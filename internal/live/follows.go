@@ -2,6 +2,7 @@ package live
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 )
@@ -22,8 +23,9 @@ type follows struct {
 
 // Follow implements channels.Broker. See Relay for how long it waits.
 func (r *Relay) Follow(ctx context.Context, groups []string) error {
+	groups = r.allOutside(groups)
 	done := make(chan error, 1)
-	if !r.change(groups, true, done) {
+	if len(groups) == 0 || !r.change(groups, true, done) {
 		return nil
 	}
 	timer := time.NewTimer(followWithin)
@@ -40,8 +42,15 @@ func (r *Relay) Follow(ctx context.Context, groups []string) error {
 
 // Unfollow implements channels.Broker. It does not wait.
 func (r *Relay) Unfollow(_ context.Context, groups []string) error {
-	r.change(groups, false, nil)
+	if groups = r.allOutside(groups); len(groups) > 0 {
+		r.change(groups, false, nil)
+	}
 	return nil
+}
+
+// allOutside is those of the groups that are outside.
+func (r *Relay) allOutside(groups []string) []string {
+	return slices.DeleteFunc(slices.Clone(groups), func(g string) bool { return !r.outside(g) })
 }
 
 // change has groups followed, or not any more, and says whether done is worth

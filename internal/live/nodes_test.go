@@ -115,7 +115,7 @@ func (e *end) Publish(ctx context.Context, d channels.Delivery) error {
 func openNode(t *testing.T, s *street, store *memstore.Store) (*house, *end) {
 	t.Helper()
 	e := s.end()
-	relay := NewRelay(e, slog.New(slog.DiscardHandler))
+	relay := NewRelay(RelayOptions{Broker: e, Shared: true, Logger: slog.New(slog.DiscardHandler)})
 	t.Cleanup(func() { relay.Close(context.WithoutCancel(t.Context())) })
 	return openOn(t, store, relay, noLimits{}), e
 }
@@ -276,11 +276,39 @@ func TestAJoinWaitsASecondForTheBrokerAndIsToldOfTheGap(t *testing.T) {
 	})
 }
 
+func TestTheRoomsOfALogThatNobodySharesStayHere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := street{stuck: make(chan struct{})}
+		e := s.end()
+		relay := NewRelay(RelayOptions{Broker: e, Logger: slog.New(slog.DiscardHandler)})
+		h := openOn(t, memstore.New(), relay, noLimits{})
+		start := time.Now()
+		a := h.enter(t, 1, "lobby")
+		a.say(wire.Post{Room: "lobby", Nonce: "n", Text: "hi"})
+		next[wire.MessageFrame](a)
+		a.say(wire.Leave{Room: "lobby"})
+		next[wire.Left](a)
+		close(s.stuck)
+		events, err := h.layer.Subscribe(t.Context(), "chat_lobby") // as the bridge to Django does
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = events
+		if err := h.layer.GroupSend(t.Context(), "chat_lobby", channels.Event{Type: "chat.message", Payload: map[string]any{}}); err != nil {
+			t.Fatal(err)
+		}
+		relay.Close(t.Context())
+		if diff := cmp.Diff(map[string]bool{"chat_lobby": true}, e.follows); diff != "" || len(e.sent) != 1 || time.Since(start) > 0 {
+			t.Errorf("sent %q in %v, follows (-want +got)\n%s", e.sent, time.Since(start), diff)
+		}
+	})
+}
+
 func TestABrokerThatFailsOrIsTooSlowIsCountedAndBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := street{stuck: make(chan struct{})}
 		e := s.end()
-		relay := NewRelay(e, slog.New(slog.DiscardHandler))
+		relay := NewRelay(RelayOptions{Broker: e, Logger: slog.New(slog.DiscardHandler)})
 		text := strings.Repeat("x", 1<<20)
 		const events = 20
 		for range events {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"hash/maphash"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -39,6 +40,7 @@ const (
 type Relay struct {
 	// fixed
 	broker channels.Broker
+	shared bool
 	log    *slog.Logger
 	seed   maphash.Seed
 	ctx    context.Context // of calls to the broker
@@ -66,9 +68,16 @@ type lane struct {
 	running bool
 }
 
-// NewRelay makes a broker behind which b works. Close it before b.
-func NewRelay(b channels.Broker, log *slog.Logger) *Relay {
-	r := &Relay{broker: b, log: log, seed: maphash.MakeSeed()}
+// RelayOptions of a Relay. All but Shared are needed.
+type RelayOptions struct {
+	Broker channels.Broker // to be closed after the Relay
+	Shared bool            // other processes have the same log; if not, what is about rooms stays here
+	Logger *slog.Logger
+}
+
+// NewRelay makes a broker before another one.
+func NewRelay(o RelayOptions) *Relay {
+	r := &Relay{broker: o.Broker, shared: o.Shared, log: o.Logger, seed: maphash.MakeSeed()}
 	r.follows.has, r.follows.changed = make(map[string]bool), make(map[string]bool)
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	return r
@@ -88,8 +97,11 @@ func (r *Relay) Publish(ctx context.Context, d channels.Delivery) error {
 	default:
 		return nil
 	}
-	if d.Group == "" {
+	switch {
+	case d.Group == "":
 		return r.broker.Publish(ctx, d)
+	case !r.outside(d.Group):
+		return nil
 	}
 	l := &r.lanes[maphash.String(r.seed, d.Group)%relayLanes]
 	l.mu.Lock()
@@ -110,6 +122,9 @@ func (r *Relay) Publish(ctx context.Context, d channels.Delivery) error {
 	l.bytes += cost
 	return nil
 }
+
+// outside tells whether other processes may be in a group.
+func (r *Relay) outside(group string) bool { return r.shared || !strings.HasPrefix(group, groupPrefix) }
 
 // costOf is what an event counts as while it waits. The texts are what is long.
 func costOf(e channels.Event) int {
