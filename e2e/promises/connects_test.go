@@ -78,8 +78,10 @@ func quietly(t *testing.T, s *server.Server, admin string, within time.Duration,
 	return least
 }
 
-// goroutines reads their number from the server's metrics.
-func goroutines(t *testing.T, admin string) int {
+func goroutines(t *testing.T, admin string) int { return metric(t, admin, "go_goroutines") }
+
+// metric reads one of the server's metrics, a whole number without labels.
+func metric(t *testing.T, admin, name string) int {
 	t.Helper()
 	client := http.Client{Timeout: server.Patience, Transport: &http.Transport{DisableKeepAlives: true}}
 	res, err := client.Get("http://" + admin + "/metrics")
@@ -92,15 +94,15 @@ func goroutines(t *testing.T, admin string) int {
 		t.Fatal(err)
 	}
 	for line := range strings.Lines(string(body)) {
-		if number, found := strings.CutPrefix(line, "go_goroutines "); found {
-			n, err := strconv.Atoi(strings.TrimSpace(number))
+		if number, found := strings.CutPrefix(line, name+" "); found {
+			f, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
 			if err != nil {
 				t.Fatal(err)
 			}
-			return n
+			return int(f)
 		}
 	}
-	t.Fatal("the metrics do not say how many goroutines there are")
+	t.Fatalf("the metrics do not have %s", name)
 	return 0
 }
 

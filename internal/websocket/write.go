@@ -141,12 +141,23 @@ func (c *Conn) sendOrQueue(run []byte, lead int) {
 	} else if lead > 0 {
 		c.rest = int32(lead)
 	}
-	c.backlog = append(c.backlog, run...)
+	c.queue(run)
 	if !c.flushing {
 		c.flushing = true
 		c.flushers.Add(1)
 		go c.flush()
 	}
+}
+
+// queue puts run behind the backlog. It doubles the room for it, up to the
+// bound, where append would add a quarter at a time: on the way to the bound
+// that leaves five times as much garbage, and the collector's work is everybody's.
+func (c *Conn) queue(run []byte) {
+	need := len(c.backlog) + len(run)
+	if room := cap(c.backlog); room > 0 && need > room {
+		c.backlog = append(make([]byte, 0, max(need, min(2*room, c.o.Backlog))), c.backlog...)
+	}
+	c.backlog = append(c.backlog, run...)
 }
 
 // sent notes that n bytes at the head of the backlog are on their way.

@@ -12,6 +12,7 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -123,6 +124,26 @@ func TestTheBacklogsBoundCutsOneConnectionAndNoOther(t *testing.T) {
 	}
 	other.send(OpText, "fine")
 	other.expect(OpText, "fine")
+}
+
+func TestWhoseBacklogIsFullIsGoneWithinASecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, p := pipePair(t, &Options{Backlog: 64 << 10}, nil)
+		run := AppendFrame(nil, OpText, make([]byte, 1000))
+		var err error
+		for err == nil {
+			err = p.Write(run)
+		}
+		if !errors.Is(err, ErrTooSlow) {
+			t.Fatal(err)
+		}
+		full := time.Now()
+		e := <-p.closed
+		if took := time.Since(full); e.code != codeTooSlow || took > time.Second {
+			t.Errorf("Closed was told %v after %v", e, took)
+		}
+		c.Close()
+	})
 }
 
 func TestAClientThatReadsAgainInTimeIsTold4408BetweenWholeFrames(t *testing.T) {
