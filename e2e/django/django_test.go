@@ -61,6 +61,16 @@ func TestARoomAndADjangoGroupAreOneConversation(t *testing.T) {
 				t.Errorf("the log (-want +got)\n%s", diff)
 			}
 		}
+		metrics := get(t, "http://"+s.admin+"/metrics")
+		for _, want := range []string{
+			`teahouse_bridge_messages_total{direction="in"} 4`, `teahouse_bridge_messages_total{direction="out"} 4`,
+			`teahouse_bridge_refused_total{cause="rule"} 0`, `teahouse_bridge_unsent_total 0`, `teahouse_bridge_leading 1`,
+			`teahouse_layer_connected{host="` + s.redis.URL() + `"} 1`, `teahouse_layer_unsent_total{cause="failed"} 0`,
+		} {
+			if !strings.Contains(metrics, "\n"+want+"\n") {
+				t.Errorf("the metrics lack %s", want)
+			}
+		}
 		s.quiet()
 	})
 }
