@@ -89,7 +89,7 @@ func TestADirectSendArrivesOnAnyOfFourShards(t *testing.T) {
 func TestGroupNamesThatDjangoCannotHaveAreMapped(t *testing.T) {
 	for _, kind := range []string{"core", "pubsub"} {
 		t.Run(kind, func(t *testing.T) {
-			p := at(t, kind, 1, nil)
+			p := at(t, kind, 3, nil)
 			l := p.layer(channels.LayerOptions{})
 			d := p.python()
 			for _, name := range []string{"lobby", "chat_lobby.2-x", "茶馆", "чат", "a room", "é!", strings.Repeat("n", 200)} {
