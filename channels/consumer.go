@@ -9,8 +9,10 @@ import "context"
 //
 // An error of Receive or Event ends this connection alone: a *CloseError
 // closes it with its code and reason, any other error with 1011, the error
-// being logged and the client told nothing. So does a panic. After Close, an
-// error or a panic, neither Receive nor Event is called any more.
+// being logged and the client told nothing. So does a panic. After Close, such an
+// error or a panic, neither Receive nor Event is called any more. An error that is
+// ErrUnpublished ends nothing: that other processes are out of reach, which the
+// layer has counted and logged, shall not close the sockets of this one.
 type Consumer interface {
 	// Connect decides about a client. nil accepts it, with the first
 	// subprotocol both sides know, unless Conn.Accept has been called; an error

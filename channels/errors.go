@@ -12,6 +12,7 @@ var (
 	ErrNoLayer     = errors.New("channels: no layer configured")
 	ErrNoHandler   = errors.New("channels: no handler for an event")
 	ErrChannelFull = errors.New("channels: channel full")
+	ErrUnpublished = errors.New("channels: not sent to other processes")
 	ErrTooLarge    = errors.New("channels: larger than 1 MiB")
 	ErrBadName     = errors.New("channels: not a name")
 	ErrMissed      = errors.New("channels: events may be missing")

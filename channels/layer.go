@@ -153,8 +153,9 @@ func (l *Layer) GroupDiscard(ctx context.Context, group, channel string) error {
 //
 // It waits only while the group has 4 MiB of events not yet written, and for the
 // broker. An error says that some members will not get the event: those of an
-// endpoint that failed to render it, or those in other processes. A member that
-// is full is no error: it is counted in Stats, and told if it is a consumer.
+// endpoint that failed to render it, or, if it is ErrUnpublished, those in other
+// processes. A member that is full is no error: it is counted in Stats, and told
+// if it is a consumer.
 func (l *Layer) GroupSend(ctx context.Context, group string, e Event) error {
 	if err := checkName("group", group); err != nil {
 		return err

@@ -130,7 +130,8 @@ func recovered(err *error) {
 	}
 }
 
-// fail closes the connection for an error of the consumer.
+// fail closes the connection for an error of the consumer, unless that is about
+// other processes alone.
 func (c *Conn) fail(doing string, err error) {
 	if c.closing.Load() && (errors.Is(err, ErrClosed) || errors.Is(err, context.Canceled)) {
 		return // a consequence, not a cause
@@ -139,6 +140,9 @@ func (c *Conn) fail(doing string, err error) {
 	if errors.As(err, &ce) {
 		c.Close(ce.Code, ce.Reason)
 		return
+	}
+	if errors.Is(err, ErrUnpublished) {
+		return // counted and logged already, and no fault of this client
 	}
 	if !errors.Is(err, ErrClosed) {
 		c.report(doing, err)

@@ -9,12 +9,19 @@ import (
 	"sync"
 )
 
-// publish hands an event to the broker; err is what went wrong before.
+// publish hands an event to the broker; err is what went wrong before. What the
+// broker does not take is counted, except that a channel is full, which is for
+// the sender to know.
 func (l *Layer) publish(ctx context.Context, d Delivery, err error) error {
-	if e := l.interest.broker.Publish(ctx, d); e != nil {
-		err = errors.Join(err, fmt.Errorf("channels: publish to other processes: %w", e))
+	switch e := l.interest.broker.Publish(ctx, d); {
+	case e == nil:
+		return err
+	case errors.Is(e, ErrChannelFull):
+		return errors.Join(err, fmt.Errorf("channels: send to another process: %w", e))
+	default:
+		l.drop("unpublished", 1, e)
+		return errors.Join(err, fmt.Errorf("%w: %w", ErrUnpublished, e))
 	}
-	return err
 }
 
 // elsewhere tells whether a channel belongs to another process, or to none.

@@ -44,7 +44,7 @@ type Stats struct {
 	Shed       uint64 // of Slow: cut because LayerOptions.Backlog was passed
 	Illegal    uint64 // from other processes, of a type such as websocket.receive or _private
 
-	Dropped map[string]uint64 // by the broker, by its causes
+	Dropped map[string]uint64 // between processes: "unpublished" here, others by the causes of the broker
 	Gaps    uint64            // times that an unknown number of events may have been lost on the way here
 }
 
@@ -103,7 +103,10 @@ func (l *Layer) lost(cause loss, n int) {
 }
 
 // dropped is lost for events the broker dropped.
-func (l *Layer) dropped(cause string, n int) {
+func (l *Layer) dropped(cause string, n int) { l.drop(cause, n, nil) }
+
+// drop is dropped, with the reason of one of them if it is known.
+func (l *Layer) drop(cause string, n int, why error) {
 	c := &l.count
 	c.mu.Lock()
 	if c.dropped == nil {
@@ -113,7 +116,11 @@ func (l *Layer) dropped(cause string, n int) {
 	total, tell := c.dropped[cause], c.tell("broker: "+cause)
 	c.mu.Unlock()
 	if tell {
-		l.log.Warn("channels: events dropped by the broker", "cause", cause, "total", total)
+		args := []any{"cause", cause, "total", total}
+		if why != nil {
+			args = append(args, "err", why)
+		}
+		l.log.Warn("channels: events dropped by the broker", args...)
 	}
 }
 
