@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/teahouse-chat/teahouse/channels"
+	"github.com/teahouse-chat/teahouse/internal/parts"
 )
 
 // everything is a message with all that both sides can write. In JSON, between
@@ -122,5 +123,36 @@ func TestAMessageOfTheTutorialIsByteForByteTheSameFromBothSides(t *testing.T) {
 	must(t, l.Send(t.Context(), "specific.0123456789abcdef0123456789abcdef!a", event("go", 1)))
 	if ttl := number(p.servers[0].Must("TTL", key)); ttl < 55 || ttl > 60 {
 		t.Errorf("the key of a process lives %d s, want 60", ttl)
+	}
+}
+
+func TestWorkOfOneSideIsDoneByTheOther(t *testing.T) {
+	const jobs = 30
+	for _, kind := range []string{"core", "pubsub"} {
+		t.Run(kind, func(t *testing.T) {
+			p := at(t, kind, 1, nil)
+			l := p.layer(channels.LayerOptions{})
+			d := p.python()
+			d.do("listen", map[string]any{"channel": "for-python"}, nil)
+			parts.Eventually(t, "Python listens", func() bool {
+				must(t, l.Send(t.Context(), "for-python", event("warm", 1)))
+				return d.heard().Counts["for-python"] > 0
+			})
+			for n := range jobs {
+				must(t, l.Send(t.Context(), "for-python", event("go", n+1)))
+			}
+			parts.Eventually(t, "Python has done all", func() bool { return len(d.numbersOf("for-python", "go")) >= jobs })
+			complete(t, "Python's work", d.numbersOf("for-python", "go"), 1, jobs)
+
+			worker := receive(t, l, "for-go")
+			parts.Eventually(t, "Go listens", func() bool {
+				d.do("burst", map[string]any{"name": "warm", "start": 1, "count": 1, "channel": "for-go"}, nil)
+				return worker.count() > 0
+			})
+			d.do("burst", map[string]any{"name": "py", "start": 1, "count": jobs, "channel": "for-go"}, nil)
+			parts.Eventually(t, "Go has done all", func() bool { return len(worker.numbers("py")) >= jobs })
+			complete(t, "Go's work", worker.numbers("py"), 1, jobs)
+			d.calm()
+		})
 	}
 }

@@ -194,10 +194,9 @@ func (d *django) calm() {
 
 // ear is a channel of a Go layer that is received from for good.
 type ear struct {
-	t     testing.TB
-	layer *channels.Layer
-	name  string
-	came  chan struct{} // has a value after one has come
+	t    testing.TB
+	name string
+	came chan struct{} // has a value after one has come
 
 	mu  sync.Mutex
 	all []channels.Event
@@ -205,7 +204,13 @@ type ear struct {
 
 func listen(t testing.TB, l *channels.Layer) *ear {
 	t.Helper()
-	e := &ear{t: t, layer: l, name: l.NewChannel(""), came: make(chan struct{}, 1)}
+	return receive(t, l, l.NewChannel(""))
+}
+
+// receive is listen for a channel of a given name.
+func receive(t testing.TB, l *channels.Layer, name string) *ear {
+	t.Helper()
+	e := &ear{t: t, name: name, came: make(chan struct{}, 1)}
 	ctx, stop := context.WithCancel(context.Background())
 	var done sync.WaitGroup
 	done.Go(func() {
