@@ -28,8 +28,8 @@ test: setup lint ## what CI runs: install what is missing, lint, then all tests 
 	@$(MAKE) --no-print-directory e2e
 
 .PHONY: quick
-quick: ## the tests of the main module without the race detector, skipping what is not installed
-	go test $(PKG)
+quick: ## the tests of the main module without the race detector, skipping what is not installed or takes long
+	go test -short $(PKG)
 
 .PHONY: race
 race: ## the tests of the main module with the race detector (needs a C compiler)

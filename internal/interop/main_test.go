@@ -38,6 +38,9 @@ type place struct {
 // the Python side, by its names. Those that Go has too are set there as well.
 func at(t testing.TB, kind string, shards int, more map[string]any) *place {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("short: it starts Redis and Python")
+	}
 	p := &place{t: t, kind: kind, django: map[string]any{}}
 	var hosts []string
 	for range shards {
