@@ -106,19 +106,30 @@ func appendJSONText(b []byte, s string) ([]byte, error) {
 	}
 	b = append(b, '"')
 	for _, r := range s {
-		switch short := strings.IndexRune("\"\\\n\r\t\b\f", r); {
-		case short >= 0:
-			b = append(b, '\\', `"\nrtbf`[short])
+		switch {
+		case r == '"' || r == '\\':
+			b = append(b, '\\', byte(r))
 		case r >= ' ' && r <= '~':
 			b = append(b, byte(r))
+		case strings.ContainsRune(shortEscapes, r):
+			b = append(b, '\\', "nrtbf"[strings.IndexRune(shortEscapes, r)])
 		case r <= 0xffff:
-			b = fmt.Appendf(b, `\u%04x`, r)
+			b = appendEscape(b, r)
 		default:
 			high, low := utf16.EncodeRune(r)
-			b = fmt.Appendf(b, `\u%04x\u%04x`, high, low)
+			b = appendEscape(appendEscape(b, high), low)
 		}
 	}
 	return append(b, '"'), nil
+}
+
+const (
+	shortEscapes = "\n\r\t\b\f"
+	hexDigits    = "0123456789abcdef"
+)
+
+func appendEscape(b []byte, r rune) []byte {
+	return append(b, '\\', 'u', hexDigits[r>>12], hexDigits[r>>8&15], hexDigits[r>>4&15], hexDigits[r&15])
 }
 
 // decodeJSON reads one value that takes up all of b: JSON as Python's json.loads

@@ -10,10 +10,8 @@ import (
 
 func TestPubSubKeepsTheContract(t *testing.T) {
 	for name, o := range map[string]Options{
-		"by default":   {},
-		"in JSON":      {Format: "json"},
-		"encrypted":    {Keys: []string{"a-test-key"}},
-		"on two hosts": {Hosts: []string{"", "/1"}},
+		"by default":                       {},
+		"encrypted, in JSON, on two hosts": {Format: "json", Keys: []string{"a-test-key"}, Hosts: []string{"", "/1"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			brokertest.Run(t, pubsubs(o))
