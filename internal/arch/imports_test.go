@@ -48,6 +48,13 @@ var mayImport = map[string][]string{
 
 	"internal/load": {"wire"},
 
+	"examples/chat":           {"channels", "channels/redis"},
+	"examples/counter":        {"channels"},
+	"examples/worker":         {"channels", "channels/redis", "channels/worker"},
+	"examples/django":         {},
+	"examples/guide":          {},
+	"examples/internal/stage": {"internal/parts"},
+
 	"internal/app": {everything},
 	"internal/cli": {"internal/app", "internal/config", "internal/load", "client"},
 	"cmd/teahouse": {"internal/cli"},
