@@ -44,11 +44,6 @@ func (r *Refusal) Error() string {
 	return fmt.Sprintf("channels: refused: %d %s", r.Status, r.Text)
 }
 
-// Refuse is the error that makes Connect turn the client away.
-func Refuse(status int, h http.Header, text string) error {
-	return &Refusal{Status: status, Header: h, Text: text}
-}
-
 // CloseError is the error of a consumer's method that ends the connection with
 // a code and a reason the client sees. The reason is clipped to 123 bytes.
 type CloseError struct {

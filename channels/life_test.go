@@ -83,7 +83,7 @@ func (e *echo) obey(c *channels.Conn, do string) error {
 		c.Close(4400, "bye")
 		return nil
 	case "refuse":
-		return channels.Refuse(http.StatusTeapot, http.Header{"X-Tea": {"green"}}, "short and stout")
+		return &channels.Refusal{Status: http.StatusTeapot, Header: http.Header{"X-Tea": {"green"}}, Text: "short and stout"}
 	case "accept, error":
 		if err := c.Accept("", nil); err != nil {
 			return err

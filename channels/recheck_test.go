@@ -67,7 +67,7 @@ func (p *private) Connect(ctx context.Context, c *channels.Conn) error {
 	p.user = ctx.Value(userKey{}).(func() (string, bool))
 	user, ok := p.user()
 	if !ok {
-		return channels.Refuse(http.StatusForbidden, nil, "logged out")
+		return &channels.Refusal{Status: http.StatusForbidden, Text: "logged out"}
 	}
 	return c.GroupAdd(ctx, "user."+user)
 }

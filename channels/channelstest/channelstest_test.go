@@ -30,7 +30,7 @@ func (mirror) Connect(ctx context.Context, c *channels.Conn) error {
 		<-ctx.Done()
 		return ctx.Err()
 	case "/refused":
-		return channels.Refuse(http.StatusForbidden, nil, "not today")
+		return &channels.Refusal{Status: http.StatusForbidden, Text: "not today"}
 	case "/greet":
 		return c.Send(channels.TextFrame([]byte("welcome")))
 	}

@@ -34,7 +34,7 @@ func (p *plain) Connect(ctx context.Context, c *channels.Conn) error {
 	s := p.server
 	room, err := chat.RoomSlug(c.Request().PathValue("room"))
 	if err != nil {
-		return channels.Refuse(http.StatusNotFound, nil, err.Error())
+		return &channels.Refusal{Status: http.StatusNotFound, Text: err.Error()}
 	}
 	p.room = room
 	login, known, err := p.socket.open(s, c)

@@ -31,7 +31,7 @@ func (k *socket) open(s *Server, c *channels.Conn) (login chat.Login, known bool
 		if chat.RetryAfter(err) > 0 {
 			return login, false, refuse(http.StatusServiceUnavailable, chat.RetryAfter(err), "The store is not available.")
 		}
-		return login, false, channels.Refuse(refusalStatus(err), nil, err.Error())
+		return login, false, &channels.Refusal{Status: refusalStatus(err), Text: err.Error()}
 	}
 	if !s.sockets.AcquireAddress(k.address) {
 		return login, false, refuseFor(10*time.Second, "Too many open connections from this address.")
@@ -85,5 +85,7 @@ func refuseFor(wait time.Duration, text string) error {
 
 func refuse(status int, wait time.Duration, text string) error {
 	seconds := int64((wait + time.Second - 1) / time.Second)
-	return channels.Refuse(status, http.Header{"Retry-After": {strconv.FormatInt(seconds, 10)}}, text)
+	return &channels.Refusal{
+		Status: status, Header: http.Header{"Retry-After": {strconv.FormatInt(seconds, 10)}}, Text: text,
+	}
 }
