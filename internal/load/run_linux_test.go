@@ -18,7 +18,12 @@ import (
 // teahouse starts a server in this process until the end of the test.
 func teahouse(t *testing.T) netip.AddrPort {
 	t.Helper()
-	c := config.Default()
+	return teahouseWith(t, config.Default())
+}
+
+// teahouseWith is teahouse with settings.
+func teahouseWith(t *testing.T, c config.Config) netip.AddrPort {
+	t.Helper()
 	c.Listen, c.Data, c.Limits = "127.0.0.1:0", t.TempDir(), false
 	ctx, stop := context.WithCancel(t.Context())
 	says, out := io.Pipe()
@@ -133,11 +138,13 @@ func TestMembersThatDoNotReadAreNotWaitedFor(t *testing.T) {
 func TestMembersThatDoNotReadForAWhileComeBackAndMissNothing(t *testing.T) {
 	for _, protocol := range []Protocol{Rich{}, Plain{}} {
 		t.Run(protocol.Name(), func(t *testing.T) {
-			p := small(Rate, teahouse(t))
-			p.Protocol, p.Rooms, p.Members, p.Posters, p.Stuck = protocol, 1, 4, 1, 2
-			p.Rate, p.Size, p.For = 800, MaxSize, 2*time.Second
+			c := config.Default()
+			c.Backlog = 1 << 20 // of all together, so that not much needs to wait
+			p := small(Rate, teahouseWith(t, c))
+			p.Protocol, p.Rooms, p.Members, p.Posters, p.Stuck = protocol, 1, 6, 1, 4
+			p.Rate, p.Size, p.For = 150, MaxSize, 3*time.Second
 			if protocol.JoinsSilently() {
-				p.Rate, p.For = 100, 400*time.Millisecond // who is cut stays away
+				p.For = 400 * time.Millisecond // who is cut stays away
 			}
 			r, err := Run(t.Context(), p)
 			if err != nil || lost(r) != "" {
