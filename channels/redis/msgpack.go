@@ -148,6 +148,10 @@ func decodeMsgpack(b []byte) (any, error) {
 
 type msgpackReader struct{ rest []byte }
 
+// reserved bounds the elements that memory is taken for before they are there:
+// each of hundreds of lists, one in the other, may claim as many as bytes follow.
+const reserved = 16
+
 var errShort = errors.New("it ends too early")
 
 // take is the next n bytes, which the caller must copy to keep.
@@ -262,12 +266,13 @@ func (d *msgpackReader) list(n uint64, depth int) (any, error) {
 	if n > uint64(len(d.rest)) {
 		return nil, errShort
 	}
-	list := make([]any, n)
-	for i := range list {
-		var err error
-		if list[i], err = d.value(depth + 1); err != nil {
+	list := make([]any, 0, min(n, reserved))
+	for range n {
+		v, err := d.value(depth + 1)
+		if err != nil {
 			return nil, err
 		}
+		list = append(list, v)
 	}
 	return list, nil
 }
@@ -276,7 +281,7 @@ func (d *msgpackReader) mapping(n uint64, depth int) (any, error) {
 	if n > uint64(len(d.rest))/2 {
 		return nil, errShort
 	}
-	m := make(map[string]any, n)
+	m := make(map[string]any, min(n, reserved))
 	for range n {
 		k, err := d.value(depth + 1)
 		if err != nil {
