@@ -34,6 +34,7 @@ func queues(s *suite) {
 	defer stop()
 	var mu sync.Mutex
 	got := map[channels.Queuer][]string{}
+	listens := map[channels.Queuer]bool{}
 	var receiving sync.WaitGroup
 	for _, q := range []channels.Queuer{qb, qc} {
 		receiving.Go(func() {
@@ -49,12 +50,18 @@ func queues(s *suite) {
 				if number := numberIn(e); number != "0" { // 0 is to find out whether they listen
 					got[q] = append(got[q], number)
 				}
+				listens[q] = true
 				mu.Unlock()
 			}
 		})
 	}
 	if s.setup.Copies {
-		time.Sleep(200 * time.Millisecond) // nothing is kept for who does not listen yet
+		s.await("all listen", func() bool { // nothing is kept for who does not yet
+			s.must(s.work(a, "thumbnails-generate", 0))
+			mu.Lock()
+			defer mu.Unlock()
+			return len(listens) == 2
+		})
 	}
 	var want []string
 	for i := 1; i <= events; i++ {

@@ -24,6 +24,7 @@ type feed struct {
 	broker *PubSub
 	conn   *conn
 	wake   chan struct{} // holds 1: what is wanted has changed
+	tried  chan struct{} // closed by run when it listens, or could not connect, for the first time
 	inbox  inbox
 
 	// guarded by mu
@@ -52,6 +53,7 @@ func newFeed(p *PubSub, c *conn) *feed {
 	return &feed{
 		broker: p, conn: c,
 		wake:    make(chan struct{}, 1),
+		tried:   make(chan struct{}),
 		inbox:   newInbox(),
 		want:    make(map[string]*listener),
 		changed: make(map[string]bool),
@@ -74,25 +76,13 @@ func (f *feed) follow(ctx context.Context, groups []string) error {
 			f.missed[g] = true
 		}
 	}
-	var done chan struct{}
-	if !f.down {
-		done = make(chan struct{})
-		f.waiting = append(f.waiting, done)
-	}
+	done := f.change()
 	f.mu.Unlock()
-	f.poke()
-	if done == nil {
-		return ctx.Err()
-	}
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return settled(ctx, done)
 }
 
-func (f *feed) unfollow(groups []string) {
+// unfollow gives what is closed when Redis has unsubscribed.
+func (f *feed) unfollow(groups []string) (done <-chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, g := range groups {
@@ -103,7 +93,32 @@ func (f *feed) unfollow(groups []string) {
 			f.unlisten(topic, l)
 		}
 	}
+	return f.change()
+}
+
+// change has run make the changes so far. The result is closed when that is
+// done; it is nil when that cannot be now. The caller holds mu.
+func (f *feed) change() <-chan struct{} {
 	f.poke()
+	if f.down {
+		return nil
+	}
+	done := make(chan struct{})
+	f.waiting = append(f.waiting, done)
+	return done
+}
+
+// settled waits for done, if there is something to wait for.
+func settled(ctx context.Context, done <-chan struct{}) error {
+	if done == nil {
+		return ctx.Err()
+	}
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // listen is the listener of a Redis channel. The caller holds mu, and pokes.
@@ -135,9 +150,11 @@ func (f *feed) poke() {
 // run connects, as often as it takes, until ctx ends.
 func (f *feed) run(ctx context.Context) {
 	failures := 0
+	first := sync.OnceFunc(func() { close(f.tried) })
 	for ctx.Err() == nil {
-		worked, err := f.session(ctx)
+		worked, err := f.session(ctx, first)
 		f.lose()
+		first()
 		if failures++; worked {
 			failures = 1
 		}
@@ -148,8 +165,9 @@ func (f *feed) run(ctx context.Context) {
 	}
 }
 
-// session is one connection; worked tells whether it came to listening.
-func (f *feed) session(ctx context.Context) (worked bool, err error) {
+// session is one connection. It calls listening when it does, and worked tells
+// whether it came to that.
+func (f *feed) session(ctx context.Context, listening func()) (worked bool, err error) {
 	client, err := f.conn.client(ctx)
 	if err != nil {
 		return false, err
@@ -167,12 +185,13 @@ func (f *feed) session(ctx context.Context) (worked bool, err error) {
 		return false, fmt.Errorf("subscribe: %w", err)
 	}
 	for {
-		if err := f.change(ctx, c); err != nil {
+		if err := f.subscribe(ctx, c); err != nil {
 			return worked, fmt.Errorf("subscribe: %w", err)
 		}
 		if !worked {
 			worked = true
 			f.restore()
+			listening()
 		}
 		select {
 		case <-f.wake:
@@ -187,8 +206,8 @@ func (f *feed) session(ctx context.Context) (worked bool, err error) {
 	}
 }
 
-// change makes the subscriptions what is wanted.
-func (f *feed) change(ctx context.Context, c rueidis.DedicatedClient) error {
+// subscribe makes the subscriptions what is wanted.
+func (f *feed) subscribe(ctx context.Context, c rueidis.DedicatedClient) error {
 	f.mu.Lock()
 	changed, waiting := f.changed, f.waiting
 	f.changed, f.waiting = make(map[string]bool), nil
@@ -303,6 +322,9 @@ func (f *feed) groups(topic string) []string {
 
 // deliver hands over what has arrived, in order, until ctx ends.
 func (f *feed) deliver(ctx context.Context) {
+	if f.broker.begun(ctx) != nil {
+		return
+	}
 	for {
 		arrived, gaps := f.inbox.take(ctx)
 		if ctx.Err() != nil {

@@ -24,6 +24,10 @@ import (
 // Work to be done once needs Core. A process listens from the first Receive to
 // the last, and for the layer's expiry after it.
 //
+// Who has had an event from a process can send to its channels: nothing is
+// published or delivered before all hosts are listened to, but for those that
+// could not be reached.
+//
 // Redis brings a process's own messages back to it. They are known by a message
 // that goes before each in one transaction, on a Redis channel that only their
 // process hears: {prefix}.{process}!own. So Django gets exactly the bytes that
@@ -67,8 +71,9 @@ func (p *PubSub) Start(n channels.Node) {
 	p.node = n
 	p.own = p.settings.Prefix + "." + n.Process + "!own"
 	for _, h := range p.settings.hosts {
-		f := newFeed(p, newConn(h, p.settings.TLS, n.Logger))
-		p.feeds = append(p.feeds, f)
+		p.feeds = append(p.feeds, newFeed(p, newConn(h, p.settings.TLS, n.Logger)))
+	}
+	for _, f := range p.feeds {
 		p.running.Go(func() { f.run(p.ctx) })
 		p.running.Go(func() { f.deliver(p.ctx) })
 	}
@@ -87,16 +92,23 @@ func (p *PubSub) Follow(ctx context.Context, groups []string) error {
 	return nil
 }
 
-// Unfollow ends the delivery at once, and does not wait for Redis.
-func (p *PubSub) Unfollow(_ context.Context, groups []string) error {
-	p.unfollow(groups)
+// Unfollow ends the delivery at once. It waits until Redis has unsubscribed, so
+// that nothing that is published afterwards comes if a group is followed again.
+func (p *PubSub) Unfollow(ctx context.Context, groups []string) error {
+	for _, done := range p.unfollow(groups) {
+		if err := settled(ctx, done); err != nil {
+			return fmt.Errorf("redis: unsubscribe: %w", err)
+		}
+	}
 	return nil
 }
 
-func (p *PubSub) unfollow(groups []string) {
+// unfollow gives what is closed when that is done.
+func (p *PubSub) unfollow(groups []string) (done []<-chan struct{}) {
 	for f, of := range p.byFeed(groups) {
-		f.unfollow(of)
+		done = append(done, f.unfollow(of))
 	}
+	return done
 }
 
 // byFeed deals groups to the hosts of their Redis channels.
@@ -127,6 +139,9 @@ func (p *PubSub) Publish(ctx context.Context, d channels.Delivery) error {
 	if err != nil {
 		return fmt.Errorf("redis: encode an event: %w", err)
 	}
+	if err := p.begun(ctx); err != nil {
+		return fmt.Errorf("redis: publish: %w", err)
+	}
 	if d.Group != "" {
 		err = p.publishOwn(ctx, p.topic(d.Group), string(body))
 	}
@@ -137,6 +152,18 @@ func (p *PubSub) Publish(ctx context.Context, d channels.Delivery) error {
 		err = errors.Join(err, p.publish(ctx, channel, string(body)))
 	}
 	return err
+}
+
+// begun waits until all hosts are listened to, or could not be reached.
+func (p *PubSub) begun(ctx context.Context) error {
+	for _, f := range p.feeds {
+		select {
+		case <-f.tried:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
 }
 
 func (p *PubSub) publish(ctx context.Context, topic, body string) error {

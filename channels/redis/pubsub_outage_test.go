@@ -116,6 +116,23 @@ func TestASilentServerStopsNobodyForLong(t *testing.T) {
 	}
 }
 
+// Whoever gets an event may send to a channel that it names.
+func TestNothingIsPublishedBeforeAllHostsAreListenedTo(t *testing.T) {
+	one, two := parts.Redis(t, parts.RedisOptions{}), parts.Redis(t, parts.RedisOptions{})
+	two.Signal(syscall.SIGSTOP)
+	p, b := pubsubProcess(t, Options{Hosts: append(at(one), at(two)...)})
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	d := channels.Delivery{Group: "chat_lobby", Event: say("hi")} // on the first host
+	if err := b.Publish(ctx, d); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Publish: %v", err)
+	}
+	two.Signal(syscall.SIGCONT)
+	if err := p.send("chat_lobby", "hi"); err != nil {
+		t.Error(err)
+	}
+}
+
 // A server before version 6 knows no HELLO.
 func TestAnOldServerIsSpokenToInItsProtocol(t *testing.T) {
 	server := parts.Redis(t, parts.RedisOptions{Args: []string{"--rename-command", "HELLO", ""}})
