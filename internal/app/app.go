@@ -63,7 +63,7 @@ func Run(ctx context.Context, c config.Config, out, errw io.Writer) error {
 	log.Info("started", "listen", main.Addr().String(), "version", version(), "data", c.Data)
 	a.startBridge()
 	a.ready.Store(true)
-	a.background.Go(func() { tendMemory(a.streams) })
+	a.background.Go(func() { tendMemory(a.streams, memoryEvery) })
 	failed := make(chan error, len(servers))
 	for _, s := range servers {
 		go func() { failed <- s.wait() }()

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
 	"time"
@@ -11,40 +12,63 @@ import (
 // tendMemory keeps the heap fit for what the server does, until ctx ends.
 //
 // A small heap is collected seldom: a few megabytes of garbage more cost
-// nothing, and collections are a tenth of the work of a busy server. An operator
-// who sets GOGC has decided otherwise.
+// nothing, and collections are a tenth of the work of a busy server. That is
+// decided anew after each collection, so that a heap that grows fast is not
+// allowed several times what it has become. An operator who sets GOGC has
+// decided otherwise.
 //
 // Memory goes back to the system when the server has become quiet after a storm
-// of connections or messages. The runtime keeps what the next storm would need,
-// for minutes and in part for ever; with thousands of idle people that is as
-// much as they need themselves.
-func tendMemory(ctx context.Context) {
-	ticker := time.NewTicker(memoryEvery)
+// of connections or messages, which is looked at every so often. The runtime
+// keeps what the next storm would need, for minutes and in part for ever; with
+// thousands of idle people that is as much as they need themselves.
+func tendMemory(ctx context.Context, every time.Duration) {
+	ticker := time.NewTicker(every)
 	defer ticker.Stop()
-	before := readMemory()
-	percent := 0
+	var collected chan struct{} // nil: never
+	if os.Getenv("GOGC") == "" {
+		collected = make(chan struct{}, 1)
+		collected <- struct{}{} // the first choice is made at once
+		defer debug.SetGCPercent(debug.SetGCPercent(usualPercent))
+	}
+	before, percent := readMemory(), usualPercent
 	for {
-		if p := before.percent(); p != percent && os.Getenv("GOGC") == "" {
-			debug.SetGCPercent(p)
-			percent = p
-		}
 		select {
 		case <-ctx.Done():
 			return
+		case <-collected:
+			if p := readMemory().percent(); p != percent {
+				debug.SetGCPercent(p)
+				percent = p
+			}
+			afterCollection(collected)
 		case <-ticker.C:
+			now := readMemory()
+			if now.wasted(before) {
+				debug.FreeOSMemory()
+			}
+			before = now
 		}
-		now := readMemory()
-		if now.wasted(before) {
-			debug.FreeOSMemory()
-		}
-		before = now
 	}
+}
+
+// afterCollection makes the next collection of garbage tell c, which has room
+// for one: it collects what is made here for that.
+func afterCollection(c chan struct{}) {
+	type garbage struct{ _ [64]byte } // too large to share memory with what lives on
+	runtime.AddCleanup(new(garbage), func(c chan struct{}) {
+		select {
+		case c <- struct{}{}:
+		default:
+		}
+	}, c)
 }
 
 const (
 	memoryEvery = 5 * time.Second
 	memoryWaste = 8 << 20  // not worth returning below
 	memorySpare = 48 << 20 // garbage that may collect in a heap however small
+
+	usualPercent = 100 // that of the runtime
 )
 
 // memory is the heap at one moment, in bytes.
@@ -65,7 +89,7 @@ func (m memory) wasted(before memory) bool {
 // percent is how much the heap may grow between collections, as GOGC: 100 for a
 // large heap, 400 for a small one, in steps of 50.
 func (m memory) percent() int {
-	return min(max(int(100*memorySpare/max(m.live, 1))/50*50, 100), 400)
+	return min(max(int(100*memorySpare/max(m.live, 1))/50*50, usualPercent), 400)
 }
 
 func readMemory() memory {

@@ -1,6 +1,13 @@
 package app
 
-import "testing"
+import (
+	"context"
+	"os"
+	"runtime"
+	"runtime/metrics"
+	"testing"
+	"time"
+)
 
 func TestMemoryIsReturnedOnlyWhenThereIsMuchAndItIsQuiet(t *testing.T) {
 	const mb = 1 << 20
@@ -35,4 +42,37 @@ func TestASmallHeapIsCollectedSeldom(t *testing.T) {
 			t.Errorf("%d MB: got %d, want %d", live/mb, got, want)
 		}
 	}
+}
+
+// TestAHeapThatHasGrownIsCollectedAsOftenAsAnyOther has no tick to wait for: in
+// the time between two a storm may make a heap many times larger.
+func TestAHeapThatHasGrownIsCollectedAsOftenAsAnyOther(t *testing.T) {
+	if os.Getenv("GOGC") != "" {
+		t.Skip("the operator has decided")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); tendMemory(ctx, time.Hour) }()
+	await := func(what string, ok func(percent uint64) bool) {
+		t.Helper()
+		sample := []metrics.Sample{{Name: "/gc/gogc:percent"}}
+		for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+			metrics.Read(sample)
+			if ok(sample[0].Value.Uint64()) {
+				return
+			}
+			if time.Now().After(end) {
+				t.Fatalf("%s: still %d %%", what, sample[0].Value.Uint64())
+			}
+			runtime.GC()
+		}
+	}
+	await("a small heap", func(p uint64) bool { return p > usualPercent })
+	storm := make([]byte, 2*memorySpare)
+	await("a large one", func(p uint64) bool { return p == usualPercent })
+	runtime.KeepAlive(storm)
+	await("a small one again", func(p uint64) bool { return p > usualPercent })
+	cancel()
+	<-done
+	await("when all is over", func(p uint64) bool { return p == usualPercent })
 }
