@@ -12,12 +12,16 @@ type reading struct {
 	at        time.Time
 	server    usage
 	own       time.Duration
-	machine   time.Duration // of all processes
+	loops     []time.Duration // each one's share of own
+	machine   time.Duration   // of all processes
 	delivered int64
 }
 
 func (r *run) read() (m reading, err error) {
 	if m.server, err = usageOf(r.plan.PID); err != nil {
+		return m, err
+	}
+	if m.loops, err = r.loopCPU(); err != nil {
 		return m, err
 	}
 	if m.own, err = ownCPU(); err != nil {
@@ -30,6 +34,19 @@ func (r *run) read() (m reading, err error) {
 	return m, nil
 }
 
+// loopCPU is the processor time of each loop's thread so far.
+func (r *run) loopCPU() (all []time.Duration, err error) {
+	for _, l := range r.loops {
+		var spent time.Duration
+		l.do(func() { spent, err = threadCPU() })
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, spent)
+	}
+	return all, nil
+}
+
 // between fills in what happened from one reading to another.
 func (r *Result) between(a, b reading) {
 	took := b.at.Sub(a.at).Seconds()
@@ -39,6 +56,9 @@ func (r *Result) between(a, b reading) {
 	r.PerSecond = float64(r.Deliveries) / took
 	r.ServerCores = cpu.Seconds() / took
 	r.OwnCores = (b.own - a.own).Seconds() / took
+	for i := range b.loops {
+		r.OwnBusiest = max(r.OwnBusiest, (b.loops[i]-a.loops[i]).Seconds()/took)
+	}
 	r.ServerRSS = b.server.rss
 	r.OtherCores = max((b.machine-a.machine).Seconds()/took-r.ServerCores-r.OwnCores, 0)
 	if r.Deliveries > 0 {

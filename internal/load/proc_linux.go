@@ -67,9 +67,14 @@ func cutLast(b []byte, sep string) (before, after string, ok bool) {
 }
 
 // ownCPU is the processor time of this process so far.
-func ownCPU() (time.Duration, error) {
+func ownCPU() (time.Duration, error) { return used(unix.RUSAGE_SELF) }
+
+// threadCPU is the processor time of the calling thread so far.
+func threadCPU() (time.Duration, error) { return used(unix.RUSAGE_THREAD) }
+
+func used(by int) (time.Duration, error) {
 	var r unix.Rusage
-	if err := unix.Getrusage(unix.RUSAGE_SELF, &r); err != nil {
+	if err := unix.Getrusage(by, &r); err != nil {
 		return 0, fmt.Errorf("look at the generator's own processor time: %w", err)
 	}
 	return time.Duration(r.Utime.Nano() + r.Stime.Nano()), nil

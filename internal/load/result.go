@@ -35,6 +35,7 @@ type Result struct {
 	RSSPerConnection  int64   `json:"server_rss_per_connection"`       // growth by the members, each
 	RSSSteps          []Step  `json:"server_rss_steps,omitempty"`      // the same while members came (Idle)
 	OwnCores          float64 `json:"own_cores"`                       // the generator's processor time per time
+	OwnBusiest        float64 `json:"own_busiest_core"`                // the same of the thread that used most: a room is with one thread
 	OtherCores        float64 `json:"other_cores"`                     // of all other programs on this machine; with a PID of 0 the server is one
 	MayUse            int     `json:"own_cores_allowed"`               //
 	ConnectsPerSecond float64 `json:"connects_per_s,omitempty"`        // handshake, hello and join
@@ -94,6 +95,9 @@ const (
 func (r *Result) judge(shared bool) {
 	if used := r.OwnCores / float64(r.MayUse); used > busyShare {
 		r.problem("the generator itself was the bottleneck: it used %.0f %% of its %d processors", used*100, r.MayUse)
+	} else if r.OwnBusiest > busyShare {
+		// Whoever has few rooms, or unlike numbers of them, has threads with nothing to do.
+		r.problem("the generator itself was the bottleneck: one of its threads used %.0f %% of a processor", r.OwnBusiest*100)
 	}
 	if r.Late != nil && r.Latency != nil && r.Late.P99 > max(lateFloor, lateShare*r.Latency.P99) {
 		r.problem("the generator sent posts late: by %.1f ms at the 99th percentile, while a delivery took %.1f ms", r.Late.P99, r.Latency.P99)

@@ -14,6 +14,7 @@ func TestAResultIsValidOnlyWhenNothingSpeaksAgainstIt(t *testing.T) {
 	}{
 		"nothing wrong":        {Result{OwnCores: 1.7, MayUse: 2}, ""},
 		"a busy generator":     {Result{OwnCores: 0.95, MayUse: 1}, "the generator itself was the bottleneck: it used 95 % of its 1 processors"},
+		"one busy thread":      {Result{OwnCores: 1, OwnBusiest: 0.96, MayUse: 8}, "the generator itself was the bottleneck: one of its threads used 96 % of a processor"},
 		"late posts":           {Result{MayUse: 1, Latency: &Spread{P99: 5}, Late: &Spread{P99: 2}}, "sent posts late: by 2.0 ms"},
 		"a little late":        {Result{MayUse: 1, Latency: &Spread{P99: 1}, Late: &Spread{P99: 0.9}}, ""},
 		"late, but not for it": {Result{MayUse: 1, Latency: &Spread{P99: 50}, Late: &Spread{P99: 5}}, ""},
