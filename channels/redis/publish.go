@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -105,18 +106,26 @@ func (c *Core) lookup(on *server, batch []*sending) {
 		}
 		members, err := c.members(on, groups)
 		for _, s := range some {
-			if err != nil {
+			of := members[s.group]
+			if err := cmp.Or(err, of.err); err != nil {
 				s.finish(err)
 				continue
 			}
-			c.route(s, members[s.group])
+			c.route(s, of.names)
 		}
 	}
 }
 
+// membership is who is in a group, or why that cannot be read: its key is
+// something else.
+type membership struct {
+	names []string
+	err   error
+}
+
 // members reads who is in groups, after dropping those who did not renew it. It
 // tries twice, since a connection that broke while idle shows by an error.
-func (c *Core) members(on *server, groups []string) (map[string][]string, error) {
+func (c *Core) members(on *server, groups []string) (map[string]membership, error) {
 	var err error
 	for range 2 {
 		ctx, cancel := context.WithTimeout(c.life, requestTimeout)
@@ -135,12 +144,17 @@ func (c *Core) members(on *server, groups []string) (map[string][]string, error)
 		}
 		answers := client.DoMulti(ctx, todo...)
 		cancel()
-		members := make(map[string][]string, len(groups))
+		members := make(map[string]membership, len(groups))
 		err = nil
 		for i, group := range groups {
-			var e error
-			if members[group], e = answers[2*i+1].AsStrSlice(); e != nil {
+			names, e := answers[2*i+1].AsStrSlice()
+			switch {
+			case isWrongType(e):
+				members[group] = membership{err: fmt.Errorf("redis: read the members of a group: %s: %w", c.names.group(group), e)}
+			case e != nil:
 				err = e
+			default:
+				members[group] = membership{names: names}
 			}
 		}
 		if err == nil {
@@ -161,10 +175,12 @@ func (c *Core) route(s *sending, members []string) {
 			i = len(writes)
 			writes = append(writes, &write{sending: s, key: key, capacity: c.node.Capacity(name)})
 		}
-		if w := writes[i]; !slices.Contains(w.to, name) {
-			w.to = append(w.to, name)
-			w.named = w.named || named
+		w := writes[i]
+		if named && slices.Contains(w.to, name) {
+			return // Redis names each member once, and there may be thousands
 		}
+		w.to = append(w.to, name)
+		w.named = w.named || named
 	}
 	for _, name := range members {
 		if _, _, mine := c.mine(name); !mine && utf8.ValidString(name) {
@@ -232,6 +248,13 @@ func (c *Core) serverFor(w *write) *server {
 
 // push writes entries to one host.
 func (c *Core) push(on *server, batch []*write) {
+	batch = slices.DeleteFunc(batch, func(w *write) bool {
+		err := w.sending.ctx.Err() // or a server that hangs would gather what nobody waits for any more
+		if err != nil {
+			w.sending.finish(err)
+		}
+		return err != nil
+	})
 	for len(batch) > 0 {
 		n, size := 0, 0
 		for n < len(batch) && n < writeBatch && size < writeBytes {

@@ -151,6 +151,10 @@ func (c *Core) pullOne(t *tap, s *server, failures int) int {
 	case rueidis.IsRedisNil(err):
 	case errors.Is(err, errBody):
 		s.ignored(err)
+	case isWrongType(err):
+		c.node.Logger.Warn("redis: the key of a channel is something else", "channel", t.name, "host", s.host.name, "err", err)
+		_ = pause(c.life, failures+1)
+		return failures + 1
 	case err != nil:
 		s.broke(fmt.Errorf("receive from a channel: %w", err))
 		_ = pause(c.life, failures+1)

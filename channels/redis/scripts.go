@@ -26,11 +26,12 @@ func newScripts() scripts {
 // KEYS: the sets. ARGV: the score up to which entries are too old, the expiry in
 // seconds, then for each entry the index of its set, that one's capacity, the
 // score and the blob. It returns the numbers, from 0, of entries with no room.
+// A key that is something else has none, and the others are written.
 const pushScript = `
 local count, fresh, refused = {}, {}, {}
 for k, key in ipairs(KEYS) do
-  redis.call('ZREMRANGEBYSCORE', key, 0, ARGV[1])
-  count[k] = redis.call('ZCARD', key)
+  local trimmed = redis.pcall('ZREMRANGEBYSCORE', key, 0, ARGV[1])
+  count[k] = type(trimmed) == 'table' and math.huge or redis.call('ZCARD', key)
 end
 for a = 3, #ARGV, 4 do
   local k = tonumber(ARGV[a])
@@ -52,13 +53,14 @@ return refused`
 // KEYS: this process's list of groups, then the groups. ARGV: the score of now,
 // the group expiry in seconds, then for each group the member and "1" if it is
 // to be renewed anyhow. It returns the numbers, from 1, of groups that had lost
-// the member.
+// the member. Groups whose key is something else are left alone until it is gone.
 const lookScript = `
 local lost = {}
 for g = 2, #KEYS do
   local member = ARGV[2 * g - 1]
-  local there = redis.call('ZSCORE', KEYS[g], member)
-  if not there or ARGV[2 * g] == '1' then
+  local there = redis.pcall('ZSCORE', KEYS[g], member)
+  local strange = type(there) == 'table'
+  if not strange and (not there or ARGV[2 * g] == '1') then
     redis.call('ZADD', KEYS[g], ARGV[1], member)
     redis.call('EXPIRE', KEYS[g], ARGV[2])
     redis.call('HSET', KEYS[1], KEYS[g], member)
