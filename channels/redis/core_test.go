@@ -11,11 +11,8 @@ import (
 
 func TestCoreKeepsTheContract(t *testing.T) {
 	for name, o := range map[string]Options{
-		"by default":   {},
-		"in JSON":      {Format: "json"},
-		"encrypted":    {Keys: []string{"a-test-key"}},
-		"on two hosts": {Hosts: []string{"", "/1"}},
-		"on ten hosts": {Hosts: []string{"", "/1", "/2", "/3", "/4", "/5", "/6", "/7", "/8", "/9"}},
+		"by default":                         {},
+		"in JSON, encrypted, on three hosts": {Format: "json", Keys: []string{"a-test-key"}, Hosts: []string{"", "/1", "/2"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			brokertest.Run(t, cores(o))

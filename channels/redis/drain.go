@@ -103,16 +103,17 @@ func (r *reader) sweep(c rueidis.DedicatedClient) error {
 		return fmt.Errorf("wait for an entry: %w", err)
 	}
 	r.put([]entry{first}, len(first.blob))
-	for {
-		if n, err := r.bulk(c); n == 0 || err != nil {
+	for before := 1; ; before = 0 {
+		if n, err := r.bulk(c, before); n == 0 || err != nil {
 			return err
 		}
 	}
 }
 
-// bulk takes what is there, in one answer of a bounded size. A set that was full
-// may have been so for others as well: what they sent is lost.
-func (r *reader) bulk(c rueidis.DedicatedClient) (int, error) {
+// bulk takes what is there, in one answer of a bounded size. A set that was full,
+// with what was taken just before, may have been so for others as well: what
+// they sent is lost.
+func (r *reader) bulk(c rueidis.DedicatedClient, before int) (int, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
 	defer cancel()
 	count := min(max(popBytes/max(r.typical, 1), 1), maxPop)
@@ -131,14 +132,17 @@ func (r *reader) bulk(c rueidis.DedicatedClient) (int, error) {
 	for _, z := range popped {
 		size += len(z.Member)
 	}
-	r.typical = size / max(len(popped), 1)
-	if waiting > 0 && int(waiting) >= r.core.capacity {
+	if int(waiting)+before >= r.core.capacity {
 		r.lose()
+	}
+	if len(popped) == 0 {
+		return 0, nil
 	}
 	entries := make([]entry, len(popped))
 	for i, z := range popped {
 		entries[i] = entry{z.Score, z.Member}
 	}
+	r.typical = size / len(popped)
 	r.put(entries, size)
 	return len(popped), nil
 }
