@@ -137,9 +137,11 @@ func (l *loop) hangUp(c *conn) {
 // fail ends a connection that the server, or the network, ended.
 func (l *loop) fail(c *conn, why string) {
 	l.hangUp(c)
-	if c.behind && (c.state == joined || why == closedTooSlow) {
-		l.cut++
-		return // which is what should happen to it
+	if c.behind {
+		if c.state == joined {
+			l.cut++ // which is what should happen to it
+		}
+		return // it tries again, see readAgain
 	}
 	l.trouble(why)
 	l.run.failed.Add(1)

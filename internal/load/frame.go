@@ -136,9 +136,6 @@ func parseResponse(data []byte, accept string) (rest []byte, err error) {
 	return nil, errors.New("the handshake was answered with another key")
 }
 
-// closedTooSlow is what closeText says of wire.CloseTooSlow.
-const closedTooSlow = "closed with 4408"
-
 // closeText is a close frame in words.
 func closeText(payload []byte) string {
 	if len(payload) < 2 {

@@ -18,12 +18,7 @@ import (
 // teahouse starts a server in this process until the end of the test.
 func teahouse(t *testing.T) netip.AddrPort {
 	t.Helper()
-	return teahouseWith(t, config.Default())
-}
-
-// teahouseWith is teahouse with settings.
-func teahouseWith(t *testing.T, c config.Config) netip.AddrPort {
-	t.Helper()
+	c := config.Default()
 	c.Listen, c.Data, c.Limits = "127.0.0.1:0", t.TempDir(), false
 	ctx, stop := context.WithCancel(t.Context())
 	says, out := io.Pipe()
@@ -130,34 +125,6 @@ func TestMembersThatDoNotReadAreNotWaitedFor(t *testing.T) {
 	r, err := Run(t.Context(), p)
 	if err != nil || lost(r) != "" {
 		t.Errorf("%v, %s", err, lost(r))
-	}
-}
-
-// With these sizes everybody who does not read is cut, unless the machine is too
-// slow for the rate; either way all must come back and miss nothing.
-func TestMembersThatDoNotReadForAWhileComeBackAndMissNothing(t *testing.T) {
-	for _, protocol := range []Protocol{Rich{}, Plain{}} {
-		t.Run(protocol.Name(), func(t *testing.T) {
-			c := config.Default()
-			c.Backlog = 1 << 20 // of all together, so that not much needs to wait
-			p := small(Rate, teahouseWith(t, c))
-			p.Protocol, p.Rooms, p.Members, p.Posters, p.Stuck = protocol, 1, 6, 1, 4
-			p.Rate, p.Size, p.For = 150, MaxSize, 3*time.Second
-			if protocol.JoinsSilently() {
-				p.For = 400 * time.Millisecond // who is cut stays away
-			}
-			r, err := Run(t.Context(), p)
-			if err != nil || lost(r) != "" {
-				t.Fatalf("%v, %s", err, lost(r))
-			}
-			if r.Latency == nil || r.LatencyStuck == nil || r.StuckP99 == 0 {
-				t.Errorf("nothing was measured: %+v", r)
-			}
-			if r.Stalls < p.Stuck || r.Stalls > leastPairs*p.Stuck || r.Cut == 0 && len(r.Notes) == 0 {
-				t.Errorf("%d stalls, %d cut, %q", r.Stalls, r.Cut, r.Notes)
-			}
-			t.Logf("%d stalls, %d cut, p99 %.2f", r.Stalls, r.Cut, r.StuckP99)
-		})
 	}
 }
 
