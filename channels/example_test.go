@@ -27,9 +27,12 @@ func (chat *Chat) Receive(ctx context.Context, c *channels.Conn, f channels.Fram
 		Message string `json:"message"`
 	}
 	if err := f.JSON(&said); err != nil {
-		return &channels.CloseError{Code: 1007, Reason: "not JSON"}
+		return err // closes with 1007
 	}
-	return c.Layer().GroupSend(ctx, chat.group, channels.Event{Type: "chat.message", Payload: said})
+	return c.Layer().GroupSend(ctx, chat.group, channels.Event{
+		Type:    "chat.message",
+		Payload: map[string]any{"message": said.Message}, // what a broker can carry
+	})
 }
 
 // The chat of the original tutorial, whole: GroupAdd, GroupSend, and one
