@@ -30,6 +30,7 @@ func (b *Bridge) listen(ctx, posts context.Context) {
 	defer cancel()
 	following := make(map[string]context.CancelFunc)
 	defer b.count.rooms.Store(0)
+	defer b.rooms.leave()
 
 	b.survey(ctx, MaxRooms)
 	ticker := time.NewTicker(surveyEvery)

@@ -78,7 +78,8 @@ type rooms struct {
 	// guarded by mu
 	mu      sync.Mutex
 	known   map[string]reasons
-	changed map[string]bool // since they were last taken; whether to follow them
+	changed map[string]bool // since they were last taken, while somebody takes them; whether to follow them
+	taken   bool            // somebody takes them: this process listens
 }
 
 func (r *rooms) init() {
@@ -116,7 +117,7 @@ func (b *Bridge) learn(room string, why reasons, holds bool) {
 	default:
 		r.known[room] = now
 	}
-	if (now == 0) == (before == 0) {
+	if (now == 0) == (before == 0) || !r.taken {
 		return
 	}
 	r.changed[room] = now != 0
@@ -126,10 +127,12 @@ func (b *Bridge) learn(room string, why reasons, holds bool) {
 	}
 }
 
-// all is every room to follow; what changes from now on is in take.
+// all is every room to follow; what changes from now on is in take, until
+// leave.
 func (r *rooms) all() map[string]bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.taken = true
 	clear(r.changed)
 	all := make(map[string]bool, len(r.known))
 	for room := range r.known {
@@ -145,6 +148,15 @@ func (r *rooms) take() map[string]bool {
 	changed := r.changed
 	r.changed = make(map[string]bool)
 	return changed
+}
+
+// leave says that nobody takes what changes: people come and go for weeks in a
+// process that does not listen.
+func (r *rooms) leave() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.taken = false
+	r.changed = make(map[string]bool)
 }
 
 // survey learns of rooms from the log: those that others made, too.
