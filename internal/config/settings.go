@@ -106,7 +106,7 @@ var settings = []setting{
 	{
 		name: "backlog", arg: "SIZE", def: "256MiB",
 		help: "memory for what waits for slow clients together; above it the slowest are cut",
-		more: "Bytes with a unit (KiB, MiB, GiB, or KB, MB, GB), from 1MiB to 1024GiB. One client is cut at 1 MiB in any case. Who is cut (close code 4408) comes back and gets what it has missed. The memory in use can be twice as much for moments; `teahouse_backlog_bytes` and `teahouse_shed_total` of the metrics tell how near it is.",
+		more: "Bytes with a unit (KiB, MiB, GiB, or KB, MB, GB), from 1MiB to 1024GiB. One client is cut at 1 MiB in any case. Who is cut (close code 4408) comes back and gets what it has missed. The memory in use can be up to three times as much for moments; `teahouse_backlog_bytes` and `teahouse_shed_total` of the metrics tell how near it is.",
 		set:  one(func(c *Config, v string) (err error) { c.Backlog, err = size(v, 1<<20, 1<<40); return err }),
 	},
 	{

@@ -14,8 +14,8 @@ const defaultBudget = 256 << 20
 // that share it. When their backlogs together pass the bound, the connections
 // with the largest are cut with 4408, one after the other, until they fit: so
 // thousands that stopped reading cannot take what thousands times their own
-// bound would be. Bytes are counted as they wait; the slices that hold them can
-// be up to twice as large.
+// bound would be. Bytes are counted as they wait; the arrays that hold them can
+// be up to three times as large.
 type Budget struct {
 	// fixed
 	limit int64

@@ -41,6 +41,7 @@ type Conn struct {
 	corked   bool          // not opened yet: everything goes to the backlog
 	flushing bool          // the flusher runs, or is about to
 	code     uint16        // of the close, 0 before
+	gone     int32         // bytes of the backlog's array that lie before it: they are sent, but take memory
 	backlog  []byte        // what the socket did not take
 	rest     int32         // bytes at the head of backlog that end a frame partly written
 	flight   int32         // bytes being written by the flusher, not in backlog any more
@@ -138,7 +139,7 @@ func (c *Conn) Open(subprotocol string, h http.Header) error {
 	c.corked = false
 	lead := len(answer)
 	run := append(answer, c.backlog...)
-	c.backlog = nil
+	c.keep(nil)
 	c.send(run, lead)
 	if c.state.Load() == stateClosing {
 		c.timer = time.AfterFunc(closeWait, c.expire)
@@ -211,7 +212,7 @@ func (c *Conn) beginClose(state uint32, why *closeError, wait time.Duration) {
 // tooSlow drops what waits for the peer, except the end of a frame it has begun
 // to receive, and closes with 4408. Called with mu held.
 func (c *Conn) tooSlow() {
-	c.backlog = bytes.Clone(c.backlog[:c.rest]) // the rest is not held until the end
+	c.keep(bytes.Clone(c.backlog[:c.rest])) // the rest is not held until the end
 	c.account()
 	c.beginClose(stateClosing, &closeError{code: codeTooSlow, reason: "too slow"}, lingerWait)
 }
@@ -247,7 +248,8 @@ func (c *Conn) die(code int, reason string) {
 	if c.code == 0 {
 		c.code, c.reason = uint16(code), reason
 	}
-	c.backlog, c.rest = nil, 0
+	c.keep(nil)
+	c.rest = 0
 	c.account()
 	c.wake()
 }
@@ -269,7 +271,8 @@ func (c *Conn) finish() {
 	_ = c.nc.Close() // it may be closed or broken already
 	c.flushers.Wait()
 	c.mu.Lock()
-	c.backlog, c.flight = nil, 0
+	c.keep(nil)
+	c.flight = 0
 	c.account()
 	c.mu.Unlock()
 	c.o.wheel.leave(c)

@@ -54,6 +54,7 @@ func (c *Conn) read() (over bool) {
 	for {
 		b, err := from.next()
 		if c.waiting && errors.Is(err, os.ErrDeadlineExceeded) && c.state.Load() != stateDead {
+			from.release()
 			if c.waited() {
 				return false
 			}

@@ -1,6 +1,7 @@
 package websocket
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net"
@@ -11,6 +12,11 @@ import (
 
 // flushPiece is how much the flusher writes at a time.
 const flushPiece = 64 << 10
+
+const (
+	maxSlack = 3        // how many times as large as the backlog its array may be
+	fitAbove = 16 << 10 // and is not worth moving below
+)
 
 // Write sends a run of whole server frames (see [AppendFrame]). It never waits:
 // the socket is tried once, and only when nothing is queued; what it does not
@@ -155,17 +161,30 @@ func (c *Conn) sendOrQueue(run []byte, lead int) {
 func (c *Conn) queue(run []byte) {
 	need := len(c.backlog) + len(run)
 	if room := cap(c.backlog); room > 0 && need > room {
-		c.backlog = append(make([]byte, 0, max(need, min(2*room, c.o.Backlog))), c.backlog...)
+		c.keep(append(make([]byte, 0, max(need, min(2*room, c.o.Backlog))), c.backlog...))
 	}
 	c.backlog = append(c.backlog, run...)
+}
+
+// keep puts b, in an array of its own, in place of the backlog.
+func (c *Conn) keep(b []byte) { c.backlog, c.gone = b, 0 }
+
+// fit moves the backlog to a smaller array when it has become small in its own:
+// else who takes almost all, and then no more, would hold a bound's worth of
+// memory that no budget counts. Between two moves half of what is moved is sent.
+func (c *Conn) fit() {
+	if array := int(c.gone) + cap(c.backlog); array > fitAbove && array > maxSlack*len(c.backlog) {
+		c.keep(bytes.Clone(c.backlog))
+	}
 }
 
 // sent notes that n bytes at the head of the backlog are on their way.
 func (c *Conn) sent(n int) {
 	c.rest = int32(restOfFrame(c.backlog, n, int(c.rest)))
 	c.backlog = c.backlog[n:]
+	c.gone += int32(n)
 	if len(c.backlog) == 0 {
-		c.backlog = nil
+		c.keep(nil)
 	}
 }
 
@@ -242,6 +261,7 @@ func (c *Conn) flushRaw(raw syscall.RawConn) (more bool) {
 			return true
 		}
 		c.sent(n)
+		c.fit()
 		more = c.flushed()
 		return n > 0 || !more
 	})
@@ -259,6 +279,7 @@ func (c *Conn) flushPlain() (more bool) {
 		c.mu.Unlock()
 		return false
 	}
+	c.fit() // before the piece, which holds its array
 	piece := c.backlog[:min(len(c.backlog), flushPiece)]
 	c.flight = int32(len(piece))
 	c.sent(len(piece))
