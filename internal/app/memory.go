@@ -66,7 +66,7 @@ func afterCollection(c chan struct{}) {
 const (
 	memoryEvery = 5 * time.Second
 	memoryWaste = 8 << 20  // not worth returning below
-	memorySpare = 48 << 20 // garbage that may collect in a heap however small
+	memorySpare = 16 << 20 // garbage that may collect in a heap however small; half of what a slow client may cost in all
 
 	usualPercent = 100 // that of the runtime
 )

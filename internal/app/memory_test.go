@@ -37,7 +37,7 @@ func TestMemoryIsReturnedOnlyWhenThereIsMuchAndItIsQuiet(t *testing.T) {
 
 func TestASmallHeapIsCollectedSeldom(t *testing.T) {
 	const mb = 1 << 20
-	for live, want := range map[uint64]int{0: 400, 5 * mb: 400, 12 * mb: 400, 16 * mb: 300, 30 * mb: 150, 48 * mb: 100, 4000 * mb: 100} {
+	for live, want := range map[uint64]int{0: 400, 4 * mb: 400, 5 * mb: 300, 8 * mb: 200, 10 * mb: 150, 16 * mb: 100, 4000 * mb: 100} {
 		if got := (memory{live: live}).percent(); got != want {
 			t.Errorf("%d MB: got %d, want %d", live/mb, got, want)
 		}
