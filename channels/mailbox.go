@@ -16,6 +16,10 @@ type post struct {
 	boxes map[string]*mailbox
 	conns map[string]*Conn // by channel name, those that were asked for it
 	sweep *time.Timer      // set while there are boxes
+
+	// bytes, roughly, of what other processes sent to channels by their names,
+	// and waits; at most maxForeign
+	foreign int
 }
 
 // mailbox is one channel that is not a connection. Its fields are guarded by
@@ -41,8 +45,9 @@ type mailbox struct {
 type missed struct{}
 
 type posted struct {
-	event Event
-	at    time.Time
+	event  Event
+	at     time.Time
+	weight int // of post.foreign
 }
 
 type boxMember struct {
@@ -79,7 +84,9 @@ func (p *post) dropConn(name string) {
 // channel with Capacity events waiting is ErrChannelFull.
 //
 // A channel whose name belongs to another process is the broker's to reach, and
-// so is one without an exclamation mark if the broker is a Queuer.
+// so is one without an exclamation mark if the broker is a Queuer. What comes
+// from other processes in this way is bounded once more: in all channels of a
+// process 64 MiB of it wait at most, for names that nobody has can be made up.
 func (l *Layer) Send(ctx context.Context, channel string, e Event) error {
 	if err := checkName("channel", channel); err != nil {
 		return err
@@ -88,10 +95,12 @@ func (l *Layer) Send(ctx context.Context, channel string, e Event) error {
 	if l.elsewhere(channel) {
 		return l.publish(ctx, Delivery{Channels: []string{channel}, Event: e}, nil)
 	}
-	return l.sendHere(channel, e)
+	return l.sendHere(channel, e, 0)
 }
 
-func (l *Layer) sendHere(channel string, e Event) error {
+// sendHere is Send in this process. The weight is that of an event which another
+// process sent, and otherwise 0.
+func (l *Layer) sendHere(channel string, e Event, weight int) error {
 	if c := l.post.conn(channel); c != nil {
 		if !c.push(e) {
 			return fmt.Errorf("%w: %.64q", ErrChannelFull, channel)
@@ -99,7 +108,9 @@ func (l *Layer) sendHere(channel string, e Event) error {
 		return nil
 	}
 	l.post.mu.Lock()
-	ok := l.box(channel).add(e)
+	b := l.box(channel)
+	ok := b.addForeign(e, weight)
+	l.tidy(b)
 	l.post.mu.Unlock()
 	if !ok {
 		l.lost(lossFull, 1)
@@ -130,8 +141,7 @@ func (l *Layer) Receive(ctx context.Context, channel string) (Event, error) {
 	}
 	if len(b.queue) > 0 {
 		e := b.queue[0].event
-		b.queue[0] = posted{}
-		b.queue = b.queue[1:]
+		b.shift(1)
 		l.tidy(b)
 		l.post.mu.Unlock()
 		l.expired(expired, leaving)
@@ -179,7 +189,12 @@ func (l *Layer) tidy(b *mailbox) {
 }
 
 // add queues an event or gives it to a receiver. The caller holds post.mu.
-func (b *mailbox) add(e Event) bool {
+func (b *mailbox) add(e Event) bool { return b.addForeign(e, 0) }
+
+// addForeign is add for an event of another process, of some weight. Anybody
+// there can make up channels of this process, so it is all of them that are
+// bounded.
+func (b *mailbox) addForeign(e Event, weight int) bool {
 	if len(b.waiting) > 0 {
 		w := b.waiting[0]
 		b.waiting = slices.Delete(b.waiting, 0, 1)
@@ -187,12 +202,23 @@ func (b *mailbox) add(e Event) bool {
 		b.layer.tidy(b)
 		return true
 	}
-	if len(b.queue) >= b.capacity {
+	p := &b.layer.post
+	if len(b.queue) >= b.capacity || weight > 0 && p.foreign+weight > maxForeign {
 		b.missed = b.kept
 		return false
 	}
-	b.queue = append(b.queue, posted{e, time.Now()})
+	b.queue = append(b.queue, posted{e, time.Now(), weight})
+	p.foreign += weight
 	return true
+}
+
+// shift takes the n oldest events off the queue. The caller holds post.mu.
+func (b *mailbox) shift(n int) {
+	for i := range b.queue[:n] {
+		b.layer.post.foreign -= b.queue[i].weight
+		b.queue[i] = posted{}
+	}
+	b.queue = b.queue[n:]
 }
 
 // deliver takes an event of a group, in the part's round. It goes by the name:
@@ -211,10 +237,9 @@ func (b *mailbox) deliver(e Event) {
 // caller holds post.mu, and calls expired with the results when it no longer does.
 func (b *mailbox) expire(now time.Time) (dropped int, leaving []*member) {
 	for dropped < len(b.queue) && now.Sub(b.queue[dropped].at) >= b.layer.expiry {
-		b.queue[dropped] = posted{}
 		dropped++
 	}
-	b.queue = b.queue[dropped:]
+	b.shift(dropped)
 	if b.kept {
 		b.missed = b.missed || dropped > 0
 		return dropped, nil
@@ -304,7 +329,8 @@ func (p *post) flush() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, b := range p.boxes {
-		b.queue, b.groups = nil, nil
+		b.shift(len(b.queue))
+		b.groups = nil
 		b.layer.tidy(b)
 	}
 	if len(p.boxes) == 0 && p.sweep != nil {

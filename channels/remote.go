@@ -85,10 +85,39 @@ func (l *Layer) deliver(ctx context.Context, d Delivery) error {
 		err = g.send(ctx, d.Event, b)
 		others = b.others()
 	}
+	weight := 0
+	if len(others) > 0 {
+		weight = eventCost + weigh(d.Event.Payload)
+	}
 	for _, channel := range others {
-		err = errors.Join(err, l.sendHere(channel, d.Event))
+		err = errors.Join(err, l.sendHere(channel, d.Event, weight+len(channel)))
 	}
 	return err
+}
+
+const (
+	maxForeign  = 64 << 20 // bytes that wait in channels because other processes sent them there
+	valueWeight = 64       // bytes a value in a payload counts as, beside its text
+)
+
+// weigh is the bytes that a payload takes, roughly.
+func weigh(v any) int {
+	n := valueWeight
+	switch v := v.(type) {
+	case string:
+		n += len(v)
+	case []byte:
+		n += len(v)
+	case []any:
+		for _, e := range v {
+			n += weigh(e)
+		}
+	case map[string]any:
+		for k, e := range v {
+			n += len(k) + weigh(e)
+		}
+	}
+	return n
 }
 
 // beside is the channels that an event to a group goes to as well. Those that

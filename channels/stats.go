@@ -12,7 +12,7 @@ type loss string
 
 // The causes of losses. Each is a field of Stats.
 const (
-	lossFull       loss = "full"       // a channel or a connection's Event had Capacity events waiting
+	lossFull       loss = "full"       // a channel or a connection's Event had Capacity events waiting, or all channels 64 MiB of other processes'
 	lossExpired    loss = "expired"    // nobody received it in time
 	lossUnhandled  loss = "unhandled"  // its type has neither a renderer nor a handler
 	lossUnrendered loss = "unrendered" // the renderer failed

@@ -49,7 +49,8 @@ func (l *Layer) Subscribe(ctx context.Context, groups ...string) (iter.Seq2[Even
 func (l *Layer) unsubscribe(b *mailbox) {
 	l.post.mu.Lock()
 	defer l.post.mu.Unlock()
-	b.kept, b.closed, b.missed, b.queue = false, true, false, nil
+	b.kept, b.closed, b.missed = false, true, false
+	b.shift(len(b.queue))
 	for _, m := range b.groups {
 		m.member.group.leave(m.member)
 	}
