@@ -105,6 +105,10 @@ func (r *Result) judge(shared bool) {
 	if r.OtherCores > otherNoted && r.ServerRSS > 0 {
 		r.Notes = append(r.Notes, fmt.Sprintf("other programs used %.1f processors meanwhile: measure again when the machine is quiet", r.OtherCores))
 	}
+	if own := r.OwnCores * r.Seconds * 1e6; r.Scenario == Rate && own > r.ServerPerDelivery*float64(r.Deliveries) && r.ServerPerDelivery > 0 {
+		// It is idle most of the time, and yet behind while a post goes to a large room.
+		r.Notes = append(r.Notes, "the generator took longer to read a delivery than the server to make it: a part of the latency is its own, the more the larger the rooms")
+	}
 	if shared && r.Scenario == Fanout {
 		r.Notes = append(r.Notes, "server and generator shared the processors, so the server alone delivers more per second; its cost per delivery holds")
 	}

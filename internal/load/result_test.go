@@ -29,6 +29,19 @@ func TestAResultIsValidOnlyWhenNothingSpeaksAgainstIt(t *testing.T) {
 	}
 }
 
+func TestAGeneratorThatIsSlowerThanTheServerSaysSo(t *testing.T) {
+	for _, c := range []struct {
+		scenario string
+		server   float64 // µs for each of 1,000 deliveries in a second
+		notes    int
+	}{{Rate, 5, 1}, {Rate, 8, 0}, {Rate, 0, 0}, {Fanout, 5, 0}} {
+		r := Result{Scenario: c.scenario, OwnCores: 0.007, MayUse: 1, Seconds: 1, Deliveries: 1000, ServerPerDelivery: c.server}
+		if r.judge(false); len(r.Notes) != c.notes || !r.Valid {
+			t.Errorf("%+v: %q, valid %v", c, r.Notes, r.Valid)
+		}
+	}
+}
+
 func TestAnEstimateIsTheLeastOfThree(t *testing.T) {
 	r := Result{Members: 60, ServerPerDelivery: 10, RSSPerConnection: 4096}
 	// One person costs a delivery per second, 10 µs: 100,000 to a processor.
