@@ -202,7 +202,7 @@ func TestBatchesAreBounded(t *testing.T) {
 		}
 		submit("first", "x")
 		synctest.Wait()
-		for i := range 2100 {
+		for i := range 1100 {
 			submit(fmt.Sprint(i), "x")
 		}
 		for i := range 64 {
@@ -210,9 +210,9 @@ func TestBatchesAreBounded(t *testing.T) {
 		}
 		close(hold)
 		synctest.Wait()
-		// 1 alone, made again with its room; 2,048; 52 and as many long ones as
+		// 1 alone, made again with its room; 1,024; 76 and as many long ones as
 		// begin below 1 MiB; the others.
-		if diff := cmp.Diff([]int{1, 1, 2048, 52 + 33, 31}, sizes); diff != "" {
+		if diff := cmp.Diff([]int{1, 1, 1024, 76 + 33, 31}, sizes); diff != "" {
 			t.Fatalf("batches (-want +got):\n%s", diff)
 		}
 	})

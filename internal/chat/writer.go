@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	batchDrafts = 2048    // in one commit
+	batchDrafts = 1024    // in one commit
 	batchBytes  = 1 << 20 // of text in one commit
 
 	faultLogEvery = 10 * time.Second // while the store stays broken

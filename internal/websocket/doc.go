@@ -38,7 +38,7 @@
 // When all backlogs together would pass [Options.Budget], the largest are cut
 // with 4408, one after the other until they fit; endpoints can share a [Budget].
 // Beside the backlog the kernel keeps what is on its way to the client, and on
-// Linux at most 128 KiB that is not: without that bound it keeps megabytes.
+// Linux about 128 KiB that is not: without that bound it keeps megabytes.
 //
 // Back-pressure, inwards: the handler is called by the reader, so while
 // Handler.Message runs nothing more is read and the client's own sends fill up.
