@@ -34,12 +34,12 @@ func TestAClockIsThatOfItsHost(t *testing.T) {
 		asked := time.Now()
 		time.Sleep(200 * time.Millisecond)
 		c.correct(asked, time.Now(), asked.Add(time.Hour+100*time.Millisecond))
-		if got := c.now().Sub(time.Now()); got != time.Hour {
+		if got := time.Until(c.now()); got != time.Hour {
 			t.Errorf("the host is %s ahead, want 1h", got)
 		}
 		time.Sleep(2 * time.Second)
 		c.correct(asked, time.Now(), time.Now()) // an answer that took so long tells too little
-		if got := c.now().Sub(time.Now()); got != time.Hour {
+		if got := time.Until(c.now()); got != time.Hour {
 			t.Errorf("the host is %s ahead, want still 1h", got)
 		}
 		if got, want := c.score(), seconds(c.now()); math.Abs(got-want) > 1e-3 {
