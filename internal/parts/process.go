@@ -53,6 +53,7 @@ func (p *Process) Start() error {
 func (p *Process) command() *exec.Cmd {
 	command := exec.Command(p.argv[0], p.argv[1:]...)
 	command.Env = p.env
+	noOrphan(command)
 	command.Stderr = &p.log
 	return command
 }
