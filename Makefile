@@ -74,7 +74,7 @@ bench: ## run the benchmarks for BENCHTIME (1s) each
 PEERS ?=
 
 .PHONY: bench-peers
-bench-peers: ## measure Teahouse and its peers side by side (25 min, two quiet processors); writes docs/benchmarks.md
+bench-peers: ## measure Teahouse and its peers side by side (30 min, two quiet processors); writes docs/benchmarks.md
 	@bench/setup
 	cd bench && go run ./cmd/peers $(if $(PEERS),$(PEERS),-out ../docs/benchmarks.md)
 

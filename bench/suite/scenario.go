@@ -223,6 +223,9 @@ func connections() []Scenario {
 	}
 	for i := range list {
 		list[i].Plan.For = 2 * time.Second
+		if list[i].Plan.Scenario == load.Idle {
+			list[i].Plan.For = 10 * time.Second
+		}
 	}
 	return list
 }

@@ -64,8 +64,8 @@ func afterCollection(c chan struct{}) {
 }
 
 const (
-	memoryEvery = 5 * time.Second
-	memoryWaste = 8 << 20  // not worth returning below
+	memoryEvery = 2 * time.Second
+	memoryWaste = 2 << 20  // not worth returning below
 	memorySpare = 16 << 20 // garbage that may collect in a heap however small; half of what a slow client may cost in all
 
 	usualPercent = 100 // that of the runtime

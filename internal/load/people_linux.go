@@ -10,7 +10,9 @@ import (
 // steps is how many times Idle looks at the server while members come.
 const steps = 4
 
-// idle lets the members come in steps and hold still.
+// idle lets the members come in steps and hold still, for most of the time at
+// the end: what a server needs for a storm of connections it does not need for
+// people who are silent, and some give it back.
 func (r *run) idle(ctx context.Context, res *Result) error {
 	r.openRooms(0)
 	first, err := r.read()
@@ -30,7 +32,11 @@ func (r *run) idle(ctx context.Context, res *Result) error {
 			return err
 		}
 		connecting += time.Since(start)
-		if err := r.pauseFor(ctx, "holding still", r.plan.For/steps); err != nil {
+		still := r.plan.For / (2 * steps)
+		if step == steps-1 {
+			still = r.plan.For - (steps-1)*still
+		}
+		if err := r.pauseFor(ctx, "holding still", still); err != nil {
 			return err
 		}
 		now, err := r.read()

@@ -37,7 +37,7 @@ func run(args []string, stdout, stderr io.Writer) (err error) {
 	set.IntVar(&o.Rounds, "rounds", 5, "interleaved rounds")
 	set.DurationVar(&o.For, "for", 0, "measured time of each sample; 0 is the scenario's own, 2 to 8 s")
 	set.BoolVar(&o.Small, "small", false, "a tenth of the connections, for a quick look")
-	set.DurationVar(&o.Budget, "budget", 24*time.Minute, "begin no round that would probably end later")
+	set.DurationVar(&o.Budget, "budget", 30*time.Minute, "begin no round that would probably end later")
 	set.IntVar(&o.Server, "server-cpu", 0, "processor of the servers; -1 is any")
 	set.IntVar(&o.Load, "load-cpu", 1, "processor of the generator; -1 is any")
 	if err := set.Parse(args); err != nil {
