@@ -36,8 +36,9 @@ race: ## the tests of the main module with the race detector (needs a C compiler
 	CGO_ENABLED=1 go test -race -shuffle=on $(PKG)
 
 .PHONY: e2e
-e2e: ## the tests with real browsers, in their own module
+e2e: ## the tests with real browsers, in their own module, and those of the comparison with peers
 	@if [ -f e2e/go.mod ]; then echo 'cd e2e && go test ./...' && cd e2e && TEAHOUSE_REQUIRE=1 go test -count=1 -timeout 12m ./...; fi
+	cd bench && go test ./suite ./cmd/...
 
 .PHONY: pictures
 pictures: setup ## make the pictures of the README anew

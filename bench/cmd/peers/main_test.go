@@ -15,7 +15,7 @@ func TestTheListNamesScenariosAndPeers(t *testing.T) {
 		t.Fatal(err)
 	}
 	const want = "stuck        One room of 300, 1 % of the readers stuck, 8,000-byte texts\n" +
-		"              teahouse, all read\n              teahouse, 3 never read\n"
+		"              teahouse-ram, 3 do not read\n              teahouse, 3 do not read\n"
 	if out.String() != want {
 		t.Errorf("got %q", out.String())
 	}
