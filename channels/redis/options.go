@@ -53,6 +53,9 @@ func ParseURL(s string) (Options, error) {
 	var o Options
 	set := map[string]string{}
 	for i, text := range splitURLs(s) {
+		if i > 0 && !strings.Contains(text, "://") {
+			return Options{}, errors.New("redis: what follows a space has no scheme; write %20 for a space in a URL")
+		}
 		u, err := parseURL(text)
 		if err != nil {
 			return Options{}, err

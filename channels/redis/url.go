@@ -80,6 +80,10 @@ func parseURL(s string) (rawURL, error) {
 			"with +pubsub for the pub/sub format, and redis and rediss with +sentinel", scheme)
 	}
 	rest, query, _ := strings.Cut(rest, "?")
+	if strings.Contains(query, "@") {
+		// Most of what follows may be a password: it is in no error.
+		return rawURL{}, errors.New("redis: an @ stands behind a question mark; in a user or a password write %3F for ?, in parameters %40 for @")
+	}
 	if at := strings.LastIndexByte(rest, '@'); at >= 0 {
 		u.user, rest = rest[:at], rest[at+1:]
 	}

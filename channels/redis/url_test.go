@@ -40,6 +40,11 @@ func TestAWrongURLSaysWhatToDo(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                                     "write for example redis://localhost:6379",
 		"localhost:6379":                       "has no scheme; write for example",
+		"redis://:my secret@cache":             "write %20 for a space",
+		"redis://:a?secret=b@cache":            "write %3F for ?",
+		"redis://:a?db=secret@cache":           "write %3F for ?",
+		"redis://:a@b?secret@cache":            "write %3F for ?",
+		"redis://cache?key=sec@ret":            "in parameters %40 for @",
 		"http://cache":                         `the scheme "http" is unknown; known are redis, rediss and unix`,
 		"redis+tls://cache":                    `the scheme "redis+tls" is unknown`,
 		"unix+sentinel:///x":                   `the scheme "unix+sentinel" is unknown`,
