@@ -57,13 +57,21 @@ func run(ctx context.Context, listen, url, only string) error {
 	layer := channels.NewLayer(&o)
 	defer layer.Close()
 
+	ctx, stop := context.WithCancel(ctx) // neither half goes on without the other
+	defer stop()
 	var both sync.WaitGroup
 	errs := make([]error, 2)
 	if only != "work" {
-		both.Go(func() { errs[0] = serve(ctx, listen, layer) })
+		both.Go(func() {
+			defer stop()
+			errs[0] = serve(ctx, listen, layer)
+		})
 	}
 	if only != "page" {
-		both.Go(func() { errs[1] = worker.Run(ctx, layer, work(layer)) })
+		both.Go(func() {
+			defer stop()
+			errs[1] = worker.Run(ctx, layer, work(layer))
+		})
 	}
 	both.Wait()
 	return errors.Join(errs...)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -116,6 +117,17 @@ func TestThePageAndTheWorkAreOneProcessOrTwo(t *testing.T) {
 	computes(t, address)
 	stops(t, worker)
 	stops(t, page)
+}
+
+func TestAnAddressThatIsTakenEndsTheProgram(t *testing.T) {
+	taken, err := net.Listen("tcp", "localhost:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	if err := run(t.Context(), taken.Addr().String(), "", ""); err == nil {
+		t.Error("no error")
+	}
 }
 
 // computes has a program find factors.
