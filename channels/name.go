@@ -27,7 +27,10 @@ func checkName(what, name string) error {
 // 1 to 99 ASCII letters, digits, hyphens, underscores or periods. Legal names
 // are returned as they are. Others keep what is legal of their beginning,
 // followed by a period and 32 hexadecimal digits of their SHA-256, so that
-// different names stay different.
+// different names stay different, with one exception: a legal name that looks
+// like the result for another is returned as it is, since what comes out must
+// stay the same when it goes in again. Where strangers choose names, refuse those
+// that end with a period and 32 hexadecimal digits.
 func SafeName(name string) string {
 	if legalName(name) {
 		return name
