@@ -217,7 +217,7 @@ func (c *Conn) push(e Event) bool {
 	case c.ended:
 		return true
 	case !handles:
-		l.lost(lossUnhandled, 1)
+		l.unhandled(e)
 		return true
 	case len(c.inbox) >= c.capacity():
 		c.missed++
@@ -312,7 +312,7 @@ func (c *Conn) pump(done chan struct{}) {
 		})
 		switch {
 		case errors.Is(err, ErrNoHandler) && c.endpoint.layer != nil:
-			c.endpoint.layer.lost(lossUnhandled, 1)
+			c.endpoint.layer.unhandled(e)
 		case err != nil:
 			c.fail("event", err)
 		}

@@ -1,6 +1,7 @@
 package channels_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -365,7 +366,8 @@ func TestAfterCloseThereAreNoMoreEvents(t *testing.T) {
 
 func TestAnEventWithoutHandlerIsCountedAndTheSocketStays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o := &channels.Options{}
+		var log bytes.Buffer
+		o := &channels.Options{Layer: channels.NewLayer(&channels.LayerOptions{Logger: slog.New(slog.NewTextHandler(&log, nil))})}
 		e, _ := serve(t, o)
 		c := channelstest.New(t, e, "/")
 		c.Connect()
@@ -379,6 +381,9 @@ func TestAnEventWithoutHandlerIsCountedAndTheSocketStays(t *testing.T) {
 		}
 		if n := o.Layer.Stats().Unhandled; n != 1 {
 			t.Errorf("%d unhandled, want 1", n)
+		}
+		if err := o.Layer.Close(); err != nil || !strings.Contains(log.String(), "cause=unhandled total=1 type=do") {
+			t.Errorf("closed with %v, logged %s", err, &log)
 		}
 	})
 }

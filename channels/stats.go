@@ -87,7 +87,14 @@ func (l *Layer) Stats() Stats {
 const logEvery = 10 * time.Second
 
 // lost counts events that did not reach somebody, and says so in the log.
-func (l *Layer) lost(cause loss, n int) {
+func (l *Layer) lost(cause loss, n int) { l.lose(cause, n, "") }
+
+// unhandled is lost for an event of a type that nothing handles, which the log
+// names.
+func (l *Layer) unhandled(e Event) { l.lose(lossUnhandled, 1, e.Type) }
+
+// lose is lost, with the type of one of the events if that is of interest.
+func (l *Layer) lose(cause loss, n int, typ string) {
 	c := &l.count
 	counter := map[loss]*atomic.Uint64{
 		lossFull: &c.full, lossExpired: &c.expired, lossUnhandled: &c.unhandled,
@@ -98,7 +105,11 @@ func (l *Layer) lost(cause loss, n int) {
 	tell := c.tell(string(cause))
 	c.mu.Unlock()
 	if tell {
-		l.log.Warn("channels: events lost", "cause", string(cause), "total", total)
+		args := []any{"cause", string(cause), "total", total}
+		if typ != "" {
+			args = append(args, "type", typ[:min(len(typ), 64)])
+		}
+		l.log.Warn("channels: events lost", args...)
 	}
 }
 
