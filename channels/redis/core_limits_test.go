@@ -46,6 +46,27 @@ func TestAFullProcessRefusesAndTheOthersAreServed(t *testing.T) {
 	}
 }
 
+func TestRoomForOneEntryMakesNoGapOfEachEvent(t *testing.T) {
+	server := parts.Redis(t, parts.RedisOptions{})
+	one := func(n *channels.Node) { n.Capacity = func(string) int { return 1 } }
+	a, _ := coreProcess(t, at(server), nil)
+	b, _ := coreProcess(t, at(server), one)
+	b.follow("g")
+	var want []string
+	for i := range 3 {
+		text, looks := fmt.Sprint(i), server.Calls()["zpopmin"]
+		if err := a.send("g", text); err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, said("g", text))
+		b.awaits(want...)
+		parts.Eventually(t, "it was looked for more", func() bool { return server.Calls()["zpopmin"] > looks })
+	}
+	if gaps := b.hasGaps(); len(gaps) > 0 {
+		t.Errorf("told of gaps: %v", gaps)
+	}
+}
+
 func TestWhatIsTooOldIsDroppedAndTheRestKeepsItsOrder(t *testing.T) {
 	server := parts.Redis(t, parts.RedisOptions{})
 	p, c := coreProcess(t, at(server), func(n *channels.Node) { n.Expiry = 3 * time.Second })

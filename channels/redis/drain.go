@@ -112,7 +112,8 @@ func (r *reader) sweep(c rueidis.DedicatedClient) error {
 
 // bulk takes what is there, in one answer of a bounded size. A set that was full,
 // with what was taken just before, may have been so for others as well: what
-// they sent is lost.
+// they sent is lost. Of one that holds a single entry that says nothing, and
+// would make a gap of every event.
 func (r *reader) bulk(c rueidis.DedicatedClient, before int) (int, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
 	defer cancel()
@@ -132,7 +133,7 @@ func (r *reader) bulk(c rueidis.DedicatedClient, before int) (int, error) {
 	for _, z := range popped {
 		size += len(z.Member)
 	}
-	if int(waiting)+before >= r.core.capacity {
+	if waiting > 0 && int(waiting)+before >= r.core.capacity {
 		r.lose()
 	}
 	if len(popped) == 0 {

@@ -43,7 +43,8 @@ func newServer(c *Core, via *conn) *server {
 type command []string
 
 // do runs commands in one request. An error is that of the connection or the
-// server; that a key holds something strange is of no concern to the others.
+// server; that a key holds something strange is logged and of no concern to the
+// others.
 func (s *server) do(ctx context.Context, commands ...command) error {
 	if len(commands) == 0 {
 		return nil
@@ -58,8 +59,12 @@ func (s *server) do(ctx context.Context, commands ...command) error {
 	for i, c := range commands {
 		todo[i] = client.B().Arbitrary(c[0]).Keys(c[1]).Args(c[2:]...).Build()
 	}
-	for _, answer := range client.DoMulti(ctx, todo...) {
-		if err := answer.Error(); err != nil && !isWrongType(err) {
+	for i, answer := range client.DoMulti(ctx, todo...) {
+		switch err := answer.Error(); {
+		case isWrongType(err):
+			s.log.Warn("redis: a key is something else, what it is for does not work until it is gone",
+				"key", commands[i][1], "host", s.host.name, "err", err)
+		case err != nil:
 			return err
 		}
 	}

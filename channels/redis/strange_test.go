@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -28,6 +29,15 @@ func TestAKeyOfAnotherTypeSpoilsNothingElse(t *testing.T) {
 		b.follow("new")
 		arrives(t, a, b, "new", "after")
 		arrives(t, a, b, "whole", "after")
+
+		// Who joins it is told, once.
+		newcomer, _ := coreProcess(t, at(server), nil)
+		newcomer.follow("spoilt")
+		newcomer.follow("sound")
+		arrives(t, a, newcomer, "sound", "after")
+		if n := strings.Count(newcomer.logged(), "key=asgi:group:spoilt"); n != 1 {
+			t.Errorf("logged %d times: %s", n, newcomer.logged())
+		}
 
 		// Both are looked up in one request.
 		on := c.servers[0]
