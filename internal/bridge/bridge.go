@@ -124,7 +124,7 @@ func (b *Bridge) Run(ctx context.Context) {
 	b.lease.Hold(ctx, func(ctx context.Context) {
 		b.count.leading.Store(true)
 		defer b.count.leading.Store(false)
-		b.log.Info("listening to Django")
+		b.log.Info("listening to Django", "rooms", b.shared())
 		b.listen(ctx, posts)
 		b.log.Info("not listening to Django any more")
 	})

@@ -5,6 +5,16 @@ import (
 	"testing"
 )
 
+func TestTheRoomsAreToldAsTheyWereUnderstood(t *testing.T) {
+	b, err := New(Options{Patterns: []string{"tea-*", "lobby,kitchen", "e\u0301"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprintf("%q", b.shared()); got != `["lobby,kitchen" "é" "tea-*"]` {
+		t.Errorf("got %s", got)
+	}
+}
+
 func TestAProcessThatDoesNotListenKeepsNothingOfRoomsThatWereLeft(t *testing.T) {
 	b, err := New(Options{Patterns: []string{"tea-*"}})
 	if err != nil {

@@ -3,8 +3,10 @@ package bridge
 import (
 	"context"
 	"fmt"
+	"maps"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 
@@ -46,6 +48,11 @@ func (b *Bridge) addPattern(p string) error {
 	b.names[name] = true
 	b.rooms.known[name] = given
 	return nil
+}
+
+// shared is what was given as rooms, as it was understood.
+func (b *Bridge) shared() []string {
+	return append(slices.Sorted(maps.Keys(b.names)), b.patterns...)
 }
 
 // bridges tells whether a room, in its canonical spelling, is bridged.
