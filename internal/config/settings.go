@@ -82,7 +82,7 @@ var settings = []setting{
 	{
 		name: "django-usernames", arg: "on|off", def: off,
 		help: "messages from Django that have a username are by that person",
-		more: "Switch it on only if Django checks who says what. A name that nobody may have here, such as admin, or that is longer than 32 characters, is replaced by `--django-name`. The tag of people who speak through Django begins with `via`, which no guest's does.",
+		more: "Switch it on only if Django checks who says what. A name that nobody may have here, such as admin, or that is longer than 32 characters, is replaced by `--django-name`. Each of them has the rate of a person here: what somebody says faster than that is not stored, but counted and logged; without this setting Django is slowed down instead, to the rate of the room. The tag of people who speak through Django begins with `via`, which no guest's does.",
 		set:  one(func(c *Config, v string) (err error) { c.Django.Usernames, err = onOff(v); return err }),
 	},
 	{
