@@ -269,6 +269,9 @@ func address(s, port string) (string, error) {
 func (o *Options) set(p param) error {
 	switch p.name {
 	case "prefix":
+		if p.value == "" {
+			return errors.New("redis: the prefix is empty; leave it out for asgi, which is the default of channels_redis")
+		}
 		o.Prefix = p.value
 	case "format":
 		o.Format = p.value

@@ -62,6 +62,7 @@ func TestAWrongURLSaysWhatToDo(t *testing.T) {
 		"redis+sentinel://a":                   "redis+sentinel://a: the name the Sentinels know the server by is missing",
 		"unix://run/redis.sock":                "write unix:///path/to/socket, with three slashes",
 		"redis://cache?capacity=5":             `the parameter "capacity" is unknown; known are db, format, key, prefix`,
+		"redis://cache?prefix=":                "the prefix is empty; leave it out for asgi",
 		"redis://cache?prefix=%zz":             `the parameter "prefix" is not percent-encoded`,
 		"redis://cache?prefix=a%20b":           `the prefix is "a b"; it may have no spaces`,
 		"redis://a?prefix=x,redis://b?prefix=": "prefix is given twice",

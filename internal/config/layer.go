@@ -25,8 +25,10 @@ func setLayer(c *Config, v string) error {
 	case found && (first == "redis" || first == "rediss" || first == "unix"):
 	case !found && !strings.ContainsAny(v, ":@/"):
 		return fmt.Errorf("is %q: say memory, redis://HOST:6379 or redis+pubsub://HOST:6379", v)
+	case !found: // it may begin with a secret
+		return errors.New("is no URL: say memory, redis://HOST:6379 or redis+pubsub://HOST:6379")
 	default:
-		return fmt.Errorf("%s is not supported: say memory, redis://HOST:6379 or redis+pubsub://HOST:6379", schemeOf(v))
+		return fmt.Errorf("has the scheme %.32q, which is not supported: say memory, redis://HOST:6379 or redis+pubsub://HOST:6379", scheme)
 	}
 	if _, err := redis.ParseURL(v); err != nil {
 		return fmt.Errorf("cannot be used: %s", strings.TrimPrefix(err.Error(), "redis: "))

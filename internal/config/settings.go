@@ -277,7 +277,7 @@ func origin(v string) (string, error) {
 	return u.Scheme + "://" + host, nil
 }
 
-// schemeOf is the part of a store or layer that holds no secret.
+// schemeOf is the part of a store that holds no secret.
 func schemeOf(v string) string {
 	scheme, _, found := strings.Cut(v, ":")
 	if found {
