@@ -29,7 +29,7 @@ var plants = []plant{
 	}, "TestEverybodyHearsTheSame"},
 	{"sends a message twice", "internal/live/event.go", []string{
 		"		if err := layer.GroupSend(",
-		"		_ = layer.GroupSend(context.Background(), group(room), e)\n		if err := layer.GroupSend(",
+		"		_ = layer.GroupSend(context.Background(), name.of(room), e)\n		if err := layer.GroupSend(",
 	}, "TestEverybodyHearsTheSame"},
 	{"goes on one too late after a replay", "internal/live/join.go", []string{
 		"hold.Release(replay.Last)", "hold.Release(replay.Last + 1)",
