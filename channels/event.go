@@ -58,7 +58,7 @@ func (e Event) Map() (map[string]any, error) {
 	case Portable:
 		payload = p.Map()
 	default:
-		return nil, fmt.Errorf("channels: an event of type %.64q has a payload of %T, which no broker can carry", e.Type, p)
+		return nil, fmt.Errorf("channels: an event of type %.64q has a payload of %T, which no broker can carry: give it a map[string]any, or the type a Map method", e.Type, p)
 	}
 	for _, key := range [...]string{mapSeq, mapChannel} {
 		if _, taken := payload[key]; taken {

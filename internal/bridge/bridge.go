@@ -176,7 +176,8 @@ type counters struct {
 // logEvery bounds the log lines about losses of one kind.
 const logEvery = 10 * time.Second
 
-// lose counts a message that does not get where it should, and says so.
+// lose counts a message that does not get where it should, and says so; err may
+// be nil.
 func (b *Bridge) lose(counter *atomic.Uint64, what, room string, err error) {
 	total := counter.Add(1)
 	c := &b.count
@@ -192,6 +193,10 @@ func (b *Bridge) lose(counter *atomic.Uint64, what, room string, err error) {
 	}
 	c.mu.Unlock()
 	if tell {
-		b.log.Warn("Django bridge: "+what, "room", room, "err", err, "total", total)
+		args := []any{"room", room, "total", total}
+		if err != nil {
+			args = append(args, "err", err)
+		}
+		b.log.Warn("Django bridge: "+what, args...)
 	}
 }
