@@ -52,10 +52,11 @@ type Options struct {
 func ParseURL(s string) (Options, error) {
 	var o Options
 	set := map[string]string{}
-	for i, text := range splitURLs(s) {
-		if i > 0 && !strings.Contains(text, "://") {
-			return Options{}, errors.New("redis: what follows a space has no scheme; write %20 for a space in a URL")
-		}
+	urls := splitURLs(s)
+	if i := slices.IndexFunc(urls, hasNoScheme); i > 0 {
+		return Options{}, errors.New("redis: what follows a space has no scheme; write %20 for a space in a URL")
+	}
+	for i, text := range urls {
 		u, err := parseURL(text)
 		if err != nil {
 			return Options{}, err

@@ -57,6 +57,8 @@ func splitURLs(s string) []string {
 	})
 }
 
+func hasNoScheme(s string) bool { return !strings.Contains(s, "://") }
+
 func parseURL(s string) (rawURL, error) {
 	scheme, rest, found := strings.Cut(s, "://")
 	if !found {

@@ -41,6 +41,7 @@ func TestAWrongURLSaysWhatToDo(t *testing.T) {
 		"":                                     "write for example redis://localhost:6379",
 		"localhost:6379":                       "has no scheme; write for example",
 		"redis://:my secret@cache":             "write %20 for a space",
+		"redis://:a?secret b@cache":            "write %20 for a space",
 		"redis://:a?secret=b@cache":            "write %3F for ?",
 		"redis://:a?db=secret@cache":           "write %3F for ?",
 		"redis://:a@b?secret@cache":            "write %3F for ?",
