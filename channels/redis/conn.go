@@ -45,6 +45,8 @@ type conn struct {
 	log    *slog.Logger
 	opens  chan struct{} // holds 1: who opens the client
 
+	odd sync.Once // the first message that could not be read
+
 	// guarded by mu
 	mu     sync.Mutex
 	open   rueidis.Client // nil before it is asked for
@@ -234,4 +236,12 @@ func (c *conn) close() {
 	if open != nil {
 		open.Close()
 	}
+}
+
+// ignored logs why a message that came could not be read: of the first for all to
+// see, since it may be that the two sides have other keys or formats.
+func (c *conn) ignored(err error) {
+	level, first := slog.LevelDebug, ""
+	c.odd.Do(func() { level, first = slog.LevelWarn, ", more of that is logged at the level debug" })
+	c.log.Log(c.ctx, level, "redis: what another process sent is ignored"+first, "host", c.host.name, "err", err)
 }

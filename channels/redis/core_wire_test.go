@@ -227,6 +227,9 @@ func TestWhatNobodyShouldSendIsCountedAndIgnored(t *testing.T) {
 		bad++
 	}
 	parts.Eventually(t, "all were counted", func() bool { return p.losses(dropMalformed) == bad })
+	if n := strings.Count(p.logged(), "is ignored"); n != 1 {
+		t.Errorf("%d of them are in the log, want the first:\n%s", n, p.logged())
+	}
 	django(t, p, c, map[string]any{"type": "say", "message": "good", keyDest: mine})
 	p.awaits(said("g", "good"))
 }

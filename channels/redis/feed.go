@@ -362,7 +362,7 @@ func (f *feed) hand(ctx context.Context, a arrival) {
 	}
 	if err != nil {
 		node.Dropped("malformed", 1)
-		node.Logger.Debug("redis: ignored a message", "channel", a.topic, "err", err)
+		f.conn.ignored(fmt.Errorf("%s: %w", a.topic, err))
 		return
 	}
 	if a.direct {

@@ -122,6 +122,9 @@ func TestWhatMustNotBeSentIsCountedAndIgnored(t *testing.T) {
 	if n := p.losses("malformed"); n != len(bad) {
 		t.Errorf("%d were counted, want %d", n, len(bad))
 	}
+	if n := strings.Count(p.logged(), "is ignored"); n != 1 {
+		t.Errorf("%d of them are in the log, want the first:\n%s", n, p.logged())
+	}
 
 	heard := listen(t, server, "asgi__group__g")
 	for _, typ := range []string{"", ".x", "_x", "websocket.receive", "websocket_disconnect", "http.request"} {

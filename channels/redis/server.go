@@ -121,7 +121,7 @@ func (s *server) broke(err error) {
 // ignored notes an entry that cannot be delivered.
 func (s *server) ignored(err error) {
 	s.core.node.Dropped(dropMalformed, 1)
-	s.log.Debug("redis: an entry was ignored", "host", s.host.name, "err", err)
+	s.conn.ignored(err)
 }
 
 var errMisaddressed = errors.New("an entry for somebody else")
