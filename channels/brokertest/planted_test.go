@@ -156,7 +156,7 @@ func TestTheSuiteFindsPlantedDefects(t *testing.T) {
 func TestAPlantedDefect(t *testing.T) {
 	name := os.Getenv(plantedVariable)
 	if name == "" {
-		t.Skip("run by TestTheSuiteFindsPlantedDefects")
+		return // run by TestTheSuiteFindsPlantedDefects
 	}
 	brokertest.Run(t, func(t testing.TB) brokertest.Setup {
 		s := hub(t)
