@@ -12,8 +12,8 @@ import (
 // tendMemory keeps the heap fit for what the server does, until ctx ends.
 //
 // A small heap is collected seldom: a few megabytes of garbage more cost
-// nothing, and collections are a tenth of the work of a busy server. That is
-// decided anew after each collection, so that a heap that grows fast is not
+// little, and collections are work that a busy server notices. That is decided
+// anew after each collection, so that a heap that grows fast is not
 // allowed several times what it has become. An operator who sets GOGC has
 // decided otherwise.
 //

@@ -273,7 +273,7 @@ func (a *appending) repeated(ctx context.Context, i int, key nonceKey, said map[
 
 // insert stores the new messages, in statements of 64, 32, ..., 1 rows. They go
 // room by room: rows that lie together in the database then share its pages while
-// these are at hand, which halves the cost of a large batch.
+// these are at hand, which a large batch of many rooms gains much from.
 func (a *appending) insert(ctx context.Context) error {
 	slices.SortFunc(a.rooms, func(x, y *roomRow) int { return cmp.Compare(x.id, y.id) })
 	fresh := make([]int, 0, len(a.batch))
