@@ -3,8 +3,11 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/url"
 	"strconv"
 	"strings"
@@ -38,6 +41,7 @@ var postgres = dialect{
 	session:    `SELECT pid || ' ' || extract(epoch FROM backend_start) FROM pg_stat_activity WHERE pid = pg_backend_pid()`,
 	connect:    connectPostgres,
 	collided:   collidedPostgres,
+	cut:        cutPostgres,
 	meet:       meetOrigin,
 	explain:    explainPostgres,
 	endSession: endPostgresSession,
@@ -156,6 +160,19 @@ func endPostgresSession(ctx context.Context, conn *sql.Conn, session string) err
 func collidedPostgres(err error) bool {
 	var e *pgconn.PgError
 	return errors.As(err, &e) && (e.Code == "40001" || e.Code == "40P01") // serialization_failure, deadlock_detected
+}
+
+// cutPostgres names the failures of a connection that was in use: not of making
+// one, and not what a server says that goes on.
+func cutPostgres(err error) bool {
+	var said *pgconn.PgError
+	if errors.As(err, &said) {
+		return strings.HasPrefix(said.Code, "57P0") // the server ended the session, or itself
+	}
+	var connecting *pgconn.ConnectError
+	var network net.Error
+	return !errors.As(err, &connecting) &&
+		(errors.As(err, &network) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || errors.Is(err, driver.ErrBadConn))
 }
 
 // explainPostgres adds what to do to an error of opening the database at an

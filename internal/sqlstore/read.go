@@ -75,10 +75,24 @@ func (s *Store) patient(ctx context.Context) (context.Context, context.CancelFun
 	return context.WithTimeout(ctx, s.dialect.patience)
 }
 
-// Messages implements chat.Store.
-func (s *Store) Messages(ctx context.Context, room string, r chat.Range) (chat.Page, error) {
+// read runs f, which reads, within the time that a call may take. It runs it again
+// on another connection when the one it had is found cut, as all of the pool's are
+// after the server was restarted.
+func (s *Store) read(ctx context.Context, f func(context.Context) error) error {
 	ctx, cancel := s.patient(ctx)
 	defer cancel()
+	err := f(ctx)
+	for range s.dialect.readers {
+		if err == nil || ctx.Err() != nil || !s.dialect.cut(err) {
+			break
+		}
+		err = f(ctx)
+	}
+	return err
+}
+
+// Messages implements chat.Store.
+func (s *Store) Messages(ctx context.Context, room string, r chat.Range) (chat.Page, error) {
 	stmt, cursor, descending := s.queries.before, int64(math.MaxInt64), true
 	switch {
 	case r.Before >= 0:
@@ -88,7 +102,12 @@ func (s *Store) Messages(ctx context.Context, room string, r chat.Range) (chat.P
 	case r.Around >= 0:
 		stmt, cursor, descending = s.queries.around, r.Around, false
 	}
-	p, known, err := s.page(ctx, stmt, room, cursor, r.Limit)
+	var p chat.Page
+	var known bool
+	err := s.read(ctx, func(ctx context.Context) (err error) {
+		p, known, err = page(ctx, stmt, room, cursor, r.Limit)
+		return err
+	})
 	if err != nil {
 		return chat.Page{}, fmt.Errorf("reading messages: %w", err)
 	}
@@ -106,7 +125,7 @@ func (s *Store) Messages(ctx context.Context, room string, r chat.Range) (chat.P
 }
 
 // page runs one of the page statements; known tells whether the room exists.
-func (s *Store) page(ctx context.Context, stmt *sql.Stmt, args ...any) (p chat.Page, known bool, err error) {
+func page(ctx context.Context, stmt *sql.Stmt, args ...any) (p chat.Page, known bool, err error) {
 	rows, err := stmt.QueryContext(ctx, args...)
 	if err != nil {
 		return p, false, err
@@ -161,9 +180,11 @@ func edges(p *chat.Page, r chat.Range) (first, last bool) {
 
 // Room implements chat.Store.
 func (s *Store) Room(ctx context.Context, slug string) (chat.Room, error) {
-	ctx, cancel := s.patient(ctx)
-	defer cancel()
-	r, err := scanRoom(s.queries.room.QueryRowContext(ctx, slug))
+	var r chat.Room
+	err := s.read(ctx, func(ctx context.Context) (err error) {
+		r, err = scanRoom(s.queries.room.QueryRowContext(ctx, slug))
+		return err
+	})
 	if errors.Is(err, sql.ErrNoRows) {
 		return chat.Room{}, chat.ErrNoRoom
 	}
@@ -175,22 +196,16 @@ func (s *Store) Room(ctx context.Context, slug string) (chat.Room, error) {
 
 // Rooms implements chat.Store.
 func (s *Store) Rooms(ctx context.Context, limit int) ([]chat.Room, error) {
-	ctx, cancel := s.patient(ctx)
-	defer cancel()
-	rows, err := s.queries.rooms.QueryContext(ctx, limit)
-	if err != nil {
-		return nil, fmt.Errorf("listing rooms: %w", err)
-	}
-	defer rows.Close()
 	var list []chat.Room
-	for rows.Next() {
-		r, err := scanRoom(rows)
-		if err != nil {
-			return nil, fmt.Errorf("listing rooms: %w", err)
-		}
-		list = append(list, r)
-	}
-	if err := rows.Err(); err != nil {
+	err := s.read(ctx, func(ctx context.Context) error {
+		list = nil
+		return scanAll(ctx, s.queries.rooms, []any{limit}, func(rows *sql.Rows) error {
+			r, err := scanRoom(rows)
+			list = append(list, r)
+			return err
+		})
+	})
+	if err != nil {
 		return nil, fmt.Errorf("listing rooms: %w", err)
 	}
 	return list, nil
@@ -208,11 +223,11 @@ func scanRoom(row interface{ Scan(...any) error }) (chat.Room, error) {
 
 // Login implements chat.Store.
 func (s *Store) Login(ctx context.Context, hash [32]byte) (chat.Login, error) {
-	ctx, cancel := s.patient(ctx)
-	defer cancel()
 	l := chat.Login{Hash: hash}
 	var created, seen int64
-	err := s.queries.login.QueryRowContext(ctx, hash[:]).Scan(&l.User.ID, &l.User.Name, &created, &seen)
+	err := s.read(ctx, func(ctx context.Context) error {
+		return s.queries.login.QueryRowContext(ctx, hash[:]).Scan(&l.User.ID, &l.User.Name, &created, &seen)
+	})
 	if errors.Is(err, sql.ErrNoRows) {
 		return chat.Login{}, chat.ErrNoLogin
 	}

@@ -35,6 +35,7 @@ var sqlite = dialect{
 	readers:  4,
 	connect:  connectSQLite,
 	collided: func(error) bool { return false }, // nobody else writes
+	cut:      func(error) bool { return false }, // there is no network
 	meet:     meetMark,
 	explain:  explainSQLite,
 }

@@ -92,6 +92,7 @@ type dialect struct {
 	patience   time.Duration                                                   // a call takes at most; 0 where there is no network
 	session    string                                                          // query naming the session with the server; "" for none
 	collided   func(error) bool                                                // a transaction is to be done again
+	cut        func(error) bool                                                // the connection was lost: what only reads may be done again on another
 	meet       func(ctx context.Context, s *Store) error                       // settles the epoch, see Settings
 	explain    func(at string, err error) error                                // names a reason above and says what to do
 	endSession func(ctx context.Context, conn *sql.Conn, session string) error // ends a session that was lost

@@ -138,8 +138,8 @@ func (s *Store) write(ctx context.Context, f func(ctx context.Context, w *writer
 		if err = s.tryWrite(ctx, func(ctx context.Context, w *writer) error { return f(ctx, w, again) }); err == nil {
 			break
 		}
-		// A connection that was cut while nobody wrote shows it now.
-		cut := used && errors.Is(err, errBegin)
+		// A connection that the network cut while nobody wrote shows it now.
+		cut := used && errors.Is(err, errBegin) && s.dialect.patience > 0
 		if again = again || errors.Is(err, errAgain); !cut && !errors.Is(err, errAgain) {
 			break
 		}
