@@ -13,11 +13,15 @@ import (
 	"github.com/teahouse-chat/teahouse/internal/sqlstore"
 )
 
-// inSchema is the address of a new schema.
+// ordinary is a user who owns a schema and may do nothing else.
+const ordinary = "ordinary"
+
+// inSchema is the address of a new schema, for an ordinary user.
 func inSchema(t *testing.T, server *parts.PostgresServer, schema string) string {
 	t.Helper()
-	server.Must("postgres", "CREATE SCHEMA "+schema)
-	return server.URL("postgres", "search_path="+schema)
+	server.Must("postgres", "DO $$ BEGIN CREATE ROLE "+ordinary+" LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$")
+	server.Must("postgres", "CREATE SCHEMA "+schema+" AUTHORIZATION "+ordinary)
+	return strings.Replace(server.URL("postgres", "search_path="+schema), "//"+parts.PostgresUser+"@", "//"+ordinary+"@", 1)
 }
 
 func openAll(t *testing.T, url string, n int) []*sqlstore.Store {

@@ -2,7 +2,6 @@ package sqlstore_test
 
 import (
 	"errors"
-	"log/slog"
 	"net/url"
 	"strings"
 	"testing"
@@ -115,18 +114,5 @@ func TestADatabaseThatTookAnothersPlaceBeginsANewEpoch(t *testing.T) {
 			t.Errorf("the new epoch did not stay: %s, then %s", renewed, got)
 		}
 		other.Close()
-	}
-}
-
-func TestPostgresThatMayForgetIsWarnedOfOrCorrected(t *testing.T) {
-	server := parts.Postgres(t, "fsync=off", "synchronous_commit=off")
-	var log strings.Builder
-	s, err := sqlstore.Open(t.Context(), server.URL("postgres"), slog.New(slog.NewTextHandler(&log, nil)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	if !strings.Contains(log.String(), "fsync=off") {
-		t.Errorf("fsync=off is not told: %s", log.String())
 	}
 }

@@ -53,7 +53,7 @@ func newProxy(t *testing.T, server *parts.PostgresServer) *proxy {
 }
 
 func (p *proxy) url(options string) string {
-	return "postgres://" + parts.PostgresUser + "@" + p.listener.Addr().String() + "/postgres?sslmode=disable&" + options
+	return "postgres://" + ordinary + "@" + p.listener.Addr().String() + "/postgres?sslmode=disable&" + options
 }
 
 // set arms a fault, or ends one.
