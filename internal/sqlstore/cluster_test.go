@@ -166,10 +166,36 @@ func TestServersAppendAtOnce(t *testing.T) {
 		if want := rooms * (len(stores)*senders*rounds + rounds); len(answers.seq) != want {
 			t.Errorf("%d messages, want %d", len(answers.seq), want)
 		}
-		if log := server.Log(); strings.Contains(log, "deadlock detected") {
-			t.Error("transactions waited in a circle")
+	})
+	t.Run("rooms and people who are new to all, in any order", func(t *testing.T) {
+		const rounds, width = 40, 6
+		stores := openAll(t, inSchema(t, server, "fresh"), 3)
+		for i := range rounds {
+			var wg sync.WaitGroup
+			for n, s := range stores {
+				wg.Go(func() {
+					var batch []chat.Draft
+					for r := range width {
+						place := (r*(1+4*(n%2)) + n) % width // forward and backward
+						d := said(fmt.Sprint("fresh ", i, " ", place), fmt.Sprint(n), 1+i*width+(place+3)%width)
+						batch = append(batch, d)
+					}
+					if _, err := s.Append(t.Context(), batch); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			wg.Wait()
+		}
+		for i := range rounds * width {
+			if log := logOf(t, stores[0], fmt.Sprint("fresh ", i/width, " ", i%width)); len(log) != len(stores) {
+				t.Fatalf("room %d holds %+v", i, log)
+			}
 		}
 	})
+	if strings.Contains(server.Log(), "deadlock detected") {
+		t.Error("transactions waited in a circle")
+	}
 }
 
 func TestACommitWhoseAnswerIsLost(t *testing.T) {
