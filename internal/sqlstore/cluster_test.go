@@ -305,3 +305,18 @@ func TestRestartsOfPostgresLoseNothingAcknowledged(t *testing.T) {
 		t.Errorf("reading afterwards: %v", err)
 	}
 }
+
+func TestAnIdleServerDoesNotNoticeARestartOfPostgres(t *testing.T) {
+	server := parts.Postgres(t)
+	s := openAll(t, inSchema(t, server, "idle"), 1)[0]
+	for i, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGQUIT, syscall.SIGINT} {
+		r, err := s.Append(t.Context(), []chat.Draft{said("lobby", fmt.Sprint(i), 1)})
+		if err != nil || r[0].Message.Seq != int64(i)+1 {
+			t.Fatalf("append %d: %+v %v", i, r, err)
+		}
+		if log := logOf(t, s, "lobby"); len(log) != i+1 {
+			t.Fatalf("the log is %+v", log)
+		}
+		server.Restart(signal)
+	}
+}

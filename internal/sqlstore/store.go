@@ -67,7 +67,7 @@ type Store struct {
 	queries  queries
 	settings chat.Settings
 	lock     *os.File // SQLite: keeps other servers away, and holds the mark
-	origin   string   // PostgreSQL: which database this is, see readOrigin; empty until it is known
+	origin   string   // PostgreSQL: which database this is, see originQuery; empty until it is known
 
 	// guarded by mu: one writes at a time
 	mu     sync.Mutex
