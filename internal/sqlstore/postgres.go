@@ -172,7 +172,7 @@ func cutPostgres(err error) bool {
 	var connecting *pgconn.ConnectError
 	var network net.Error
 	return !errors.As(err, &connecting) &&
-		(errors.As(err, &network) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || errors.Is(err, driver.ErrBadConn))
+		(errors.As(err, &network) || errors.Is(err, pgconn.ErrConnClosed) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || errors.Is(err, driver.ErrBadConn))
 }
 
 // explainPostgres adds what to do to an error of opening the database at an

@@ -221,7 +221,8 @@ func (s *Store) Close() error {
 	if s.lock != nil {
 		errs = append(errs, s.lock.Close())
 	}
-	if err := errors.Join(errs...); err != nil {
+	// What the network has cut is closed: everything acknowledged is stored.
+	if err := errors.Join(errs...); err != nil && !s.dialect.cut(err) {
 		return fmt.Errorf("closing the database: %w", err)
 	}
 	return nil
