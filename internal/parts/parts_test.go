@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -41,6 +42,26 @@ func TestAnErrorOfRedisIsOne(t *testing.T) {
 	if _, err := s.Do("NONSENSE"); err == nil || !strings.Contains(err.Error(), "unknown command") {
 		t.Errorf("got %v", err)
 	}
+}
+
+func TestPostgresKeepsWhatWasCommittedThroughACrash(t *testing.T) {
+	s := Postgres(t, "max_connections=20")
+	s.Must("postgres", "CREATE TABLE kept (v INTEGER)")
+	s.Must("postgres", "INSERT INTO kept VALUES (1)")
+	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGQUIT} {
+		s.Restart(signal)
+		if got := s.Must("postgres", "SELECT v, current_setting('max_connections'), current_setting('fsync') FROM kept"); got != "1|20|on" {
+			t.Errorf("after %v: %q", signal, got)
+		}
+	}
+	if _, err := s.Do("postgres", "NONSENSE"); err == nil || !strings.Contains(err.Error(), "syntax error") {
+		t.Errorf("nonsense gives %v", err)
+	}
+	s.Kill()
+	if _, err := s.Do("postgres", "SELECT 1"); err == nil {
+		t.Error("it answers after Kill")
+	}
+	s.Restart(syscall.SIGINT)
 }
 
 const echo = `

@@ -18,10 +18,16 @@ type Process struct {
 	tb   testing.TB
 	argv []string
 	env  []string
+	dir  string // where it runs; "" is here
+
+	account *account // who it runs as; nil is who we are
 
 	log log
 	run *run // the newest; nil before the first
 }
+
+// account is one of the system's, by its numbers.
+type account struct{ uid, gid int }
 
 type run struct {
 	command *exec.Cmd
@@ -53,7 +59,9 @@ func (p *Process) Start() error {
 func (p *Process) command() *exec.Cmd {
 	command := exec.Command(p.argv[0], p.argv[1:]...)
 	command.Env = p.env
+	command.Dir = p.dir
 	noOrphan(command)
+	runAs(command, p.account)
 	command.Stderr = &p.log
 	return command
 }

@@ -7,13 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/teahouse-chat/teahouse/internal/chat"
 )
-
-// errAgain undoes a transaction that met a nonce stored before, which took a
-// number, so that it is done again by looking nonces up first.
-var errAgain = errors.New("a nonce was stored before")
 
 // appending is one Append on its way.
 type appending struct {
@@ -24,34 +21,36 @@ type appending struct {
 	roomOf  []*roomRow             // of each draft
 	names   map[chat.UserID]string // of authors who are stored
 	careful bool                   // look nonces up, since some were stored before
+
+	stored map[nonceKey]chat.Message // what careful found, without authors' names
 }
 
 // roomRow is a room as it will be when the batch is stored.
 type roomRow struct {
 	slug                string
 	id, lastSeq, lastAt int64
+	from                int   // place of the first draft that finds the room
 	fresh               []int // new messages, by their places in the batch
 }
 
 // Append implements chat.Store. It hopes that no nonce was stored before and
 // inserts whole batches; when the hope fails, which the count of inserted rows
-// tells, it starts again and looks each nonce up.
+// tells, it starts again and looks the nonces up.
+//
+// Several servers may append at once. What a transaction locks, it locks in one
+// order, so that none waits in a circle: rooms that exist, by their names; rooms
+// it makes, by their names; authors it stores, by their numbers. The lock of a
+// room is held to the commit, so its numbers and nonces are nobody else's.
 func (s *Store) Append(ctx context.Context, batch []chat.Draft) ([]chat.Appended, error) {
 	if len(batch) == 0 {
 		return nil, ctx.Err()
 	}
 	var results []chat.Appended
-	run := func(careful bool) error {
-		return s.write(ctx, func(ctx context.Context, w *writer) error {
-			a := &appending{w: w, batch: batch, results: make([]chat.Appended, len(batch)), careful: careful}
-			results = a.results
-			return a.run(ctx)
-		}, func() { s.noteMark(results) })
-	}
-	err := run(false)
-	if errors.Is(err, errAgain) {
-		err = run(true)
-	}
+	err := s.write(ctx, func(ctx context.Context, w *writer, again bool) error {
+		a := &appending{w: w, batch: batch, results: make([]chat.Appended, len(batch)), careful: again}
+		results = a.results
+		return a.run(ctx)
+	}, func() { s.noteMark(results) })
 	if err != nil {
 		return nil, fmt.Errorf("appending %d messages: %w", len(batch), err)
 	}
@@ -59,58 +58,85 @@ func (s *Store) Append(ctx context.Context, batch []chat.Draft) ([]chat.Appended
 }
 
 func (a *appending) run(ctx context.Context) error {
-	if err := a.loadRooms(ctx); err != nil {
-		return fmt.Errorf("reading rooms: %w", err)
-	}
-	if err := a.loadNames(ctx); err != nil {
-		return fmt.Errorf("reading authors: %w", err)
-	}
-	if err := a.number(ctx); err != nil {
-		return err
-	}
-	if err := a.insert(ctx); err != nil {
-		return err
-	}
-	for _, r := range a.rooms {
-		if len(r.fresh) == 0 {
-			continue
-		}
-		const save = `UPDATE rooms SET last_seq = $1, last_at = $2 WHERE id = $3`
-		if err := a.w.exec(ctx, save, r.lastSeq, r.lastAt, r.id); err != nil {
-			return fmt.Errorf("updating a room: %w", err)
+	for _, step := range []struct {
+		doing string
+		do    func(context.Context) error
+	}{
+		{"reading rooms", a.loadRooms},
+		{"making rooms", a.makeRooms},
+		{"reading authors", a.loadNames},
+		{"storing authors", a.saveAuthors},
+		{"looking nonces up", a.loadNonces},
+		{"inserting messages", a.insert},
+		{"updating rooms", a.saveRooms},
+	} {
+		if err := step.do(ctx); err != nil {
+			return fmt.Errorf("%s: %w", step.doing, err)
 		}
 	}
 	return nil
 }
 
-// loadRooms reads the rooms of the batch that exist.
+// loadRooms reads the rooms of the batch that exist, and locks them.
 func (a *appending) loadRooms(ctx context.Context) error {
 	a.roomOf = make([]*roomRow, len(a.batch))
 	bySlug := make(map[string]*roomRow)
-	var slugs []any
 	for i := range a.batch {
-		slug := a.batch[i].Room
-		r := bySlug[slug]
+		d := &a.batch[i]
+		r := bySlug[d.Room]
 		if r == nil {
-			r = &roomRow{slug: slug}
-			bySlug[slug] = r
+			r = &roomRow{slug: d.Room, from: len(a.batch)}
+			bySlug[d.Room] = r
 			a.rooms = append(a.rooms, r)
-			slugs = append(slugs, slug)
+		}
+		if d.Create {
+			r.from = min(r.from, i)
 		}
 		a.roomOf[i] = r
 	}
+	slices.SortFunc(a.rooms, func(x, y *roomRow) int { return cmp.Compare(x.slug, y.slug) })
+	slugs := make([]any, len(a.rooms))
+	for i, r := range a.rooms {
+		slugs[i] = r.slug
+	}
 	const head = `SELECT slug, id, last_seq, last_at FROM rooms WHERE slug IN (`
-	return a.w.selectIn(ctx, head, slugs, func(rows *sql.Rows) error {
+	return a.w.selectIn(ctx, list{head, "?", ")" + a.w.dialect.lockRooms}, slugs, func(rows *sql.Rows) error {
 		var slug string
 		var id, lastSeq, lastAt int64
 		if err := rows.Scan(&slug, &id, &lastSeq, &lastAt); err != nil {
 			return err
 		}
 		r := bySlug[slug]
-		r.id, r.lastSeq, r.lastAt = id, lastSeq, lastAt
+		r.id, r.lastSeq, r.lastAt, r.from = id, lastSeq, lastAt, 0
 		return nil
 	})
 }
+
+// makeRooms stores the rooms that are missing and wanted. When another server
+// has made one just now, its row is not locked: the batch starts again.
+func (a *appending) makeRooms(ctx context.Context) error {
+	const save = `INSERT INTO rooms (slug, last_seq, last_at) VALUES ($1, 0, 0) ON CONFLICT (slug) DO NOTHING RETURNING id`
+	for _, r := range a.rooms {
+		if r.id != 0 || r.from == len(a.batch) {
+			continue
+		}
+		stmt, err := a.w.prepared(ctx, save, "", "", 0)
+		if err != nil {
+			return err
+		}
+		err = stmt.QueryRowContext(ctx, r.slug).Scan(&r.id)
+		if errors.Is(err, sql.ErrNoRows) {
+			return errAgain
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// roomless says that a draft's room is not there.
+func (a *appending) roomless(i int) bool { return i < a.roomOf[i].from }
 
 // loadNames reads the names of the batch's authors who are stored.
 func (a *appending) loadNames(ctx context.Context) error {
@@ -123,7 +149,7 @@ func (a *appending) loadNames(ctx context.Context) error {
 			ids = append(ids, int64(id))
 		}
 	}
-	return a.w.selectIn(ctx, `SELECT id, name FROM users WHERE id IN (`, ids, func(rows *sql.Rows) error {
+	return a.w.selectIn(ctx, list{`SELECT id, name FROM users WHERE id IN (`, "?", ")"}, ids, func(rows *sql.Rows) error {
 		var id int64
 		var name string
 		if err := rows.Scan(&id, &name); err != nil {
@@ -134,22 +160,58 @@ func (a *appending) loadNames(ctx context.Context) error {
 	})
 }
 
-// selectIn runs head with lists of keys, at most maxRows at a time. Lists are
-// filled up with their last key to a power of two, so that there are few
-// statements to prepare.
-func (w *writer) selectIn(ctx context.Context, head string, keys []any, scan func(*sql.Rows) error) error {
+// saveAuthors stores the authors who are new, with their logins.
+func (a *appending) saveAuthors(ctx context.Context) error {
+	const save = `INSERT INTO users (id, name, created_at) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING RETURNING id`
+	var fresh []*chat.Draft
+	for i := range a.batch {
+		d := &a.batch[i]
+		if _, known := a.names[d.Author.ID]; !known && !a.roomless(i) {
+			a.names[d.Author.ID] = d.Author.Name
+			fresh = append(fresh, d)
+		}
+	}
+	slices.SortFunc(fresh, func(x, y *chat.Draft) int { return cmp.Compare(x.Author.ID, y.Author.ID) })
+	for _, d := range fresh {
+		stmt, err := a.w.prepared(ctx, save, "", "", 0)
+		if err != nil {
+			return err
+		}
+		var id int64
+		err = stmt.QueryRowContext(ctx, int64(d.Author.ID), d.Author.Name, d.At.UnixMilli()).Scan(&id)
+		if errors.Is(err, sql.ErrNoRows) { // another server stored them just now, perhaps by another name
+			return errAgain
+		}
+		if err == nil {
+			err = a.w.saveLogin(ctx, d.Author.ID, d.Login)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// list is a statement with a list of groups in it.
+type list struct{ head, group, tail string }
+
+// selectIn runs a statement with lists of keys, at most so many groups at a
+// time. Lists are filled up with their last group to a power of two, so that
+// there are few statements to prepare.
+func (w *writer) selectIn(ctx context.Context, l list, keys []any, scan func(*sql.Rows) error) error {
+	width := strings.Count(l.group, "?")
 	for len(keys) > 0 {
-		n := min(len(keys), maxRows)
+		n := min(len(keys)/width, w.dialect.maxRows)
 		size := 1
 		for size < n {
 			size *= 2
 		}
-		w.args = append(w.args[:0], keys[:n]...)
-		for len(w.args) < size {
-			w.args = append(w.args, keys[n-1])
+		w.args = append(w.args[:0], keys[:n*width]...)
+		for len(w.args) < size*width {
+			w.args = append(w.args, keys[(n-1)*width:n*width]...)
 		}
-		keys = keys[n:]
-		stmt, err := w.prepared(ctx, head, ")", size, 1)
+		keys = keys[n*width:]
+		stmt, err := w.prepared(ctx, l.head, l.group, l.tail, size)
 		if err != nil {
 			return err
 		}
@@ -174,66 +236,6 @@ func scanAll(ctx context.Context, stmt *sql.Stmt, args []any, scan func(*sql.Row
 	return rows.Err()
 }
 
-// number gives each new message its number. Rooms and authors that are missing
-// are stored on the way.
-func (a *appending) number(ctx context.Context) error {
-	said := make(map[nonceKey]int) // in this batch; empty unless careful
-	for i := range a.batch {
-		d, room := &a.batch[i], a.roomOf[i]
-		if room.id == 0 {
-			if !d.Create {
-				a.results[i].Err = chat.ErrNoRoom
-				continue
-			}
-			if err := a.makeRoom(ctx, room); err != nil {
-				return fmt.Errorf("making a room: %w", err)
-			}
-		}
-		if a.careful {
-			key := nonceKey{room.id, d.Author.ID, d.Nonce}
-			if done, err := a.repeated(ctx, i, key, said); err != nil {
-				return fmt.Errorf("looking a nonce up: %w", err)
-			} else if done {
-				continue
-			}
-			said[key] = i
-		}
-		name, err := a.author(ctx, d)
-		if err != nil {
-			return fmt.Errorf("storing an author: %w", err)
-		}
-		room.lastSeq++
-		room.lastAt = max(room.lastAt, d.At.UnixMilli())
-		room.fresh = append(room.fresh, i)
-		a.results[i].Message = chat.Message{
-			Seq: room.lastSeq, Author: chat.User{ID: d.Author.ID, Name: name},
-			Nonce: d.Nonce, Text: d.Text, At: fromMillis(room.lastAt),
-		}
-	}
-	return nil
-}
-
-func (a *appending) makeRoom(ctx context.Context, r *roomRow) error {
-	stmt, err := a.w.prepared(ctx, `INSERT INTO rooms (slug, last_seq, last_at) VALUES ($1, 0, 0) RETURNING id`, "", 0, 0)
-	if err != nil {
-		return err
-	}
-	return stmt.QueryRowContext(ctx, r.slug).Scan(&r.id)
-}
-
-// author returns the name an author is stored under, storing who is new.
-func (a *appending) author(ctx context.Context, d *chat.Draft) (string, error) {
-	if name, known := a.names[d.Author.ID]; known {
-		return name, nil
-	}
-	const save = `INSERT INTO users (id, name, created_at) VALUES ($1, $2, $3)`
-	if err := a.w.exec(ctx, save, int64(d.Author.ID), d.Author.Name, d.At.UnixMilli()); err != nil {
-		return "", err
-	}
-	a.names[d.Author.ID] = d.Author.Name
-	return d.Author.Name, a.w.saveLogin(ctx, d.Author.ID, d.Login)
-}
-
 // nonceKey is what a nonce is unique for.
 type nonceKey struct {
 	room   int64
@@ -241,40 +243,70 @@ type nonceKey struct {
 	nonce  string
 }
 
-// repeated answers a draft whose nonce was stored before, or said earlier in the
-// batch.
-func (a *appending) repeated(ctx context.Context, i int, key nonceKey, said map[nonceKey]int) (bool, error) {
-	m := chat.Message{Author: chat.User{ID: key.author, Name: a.names[key.author]}, Nonce: key.nonce}
-	if at, ok := said[key]; ok {
-		m = a.results[at].Message
-	} else {
-		const find = `SELECT seq, body, created_at FROM messages WHERE room_id = $1 AND author_id = $2 AND nonce = $3`
-		stmt, err := a.w.prepared(ctx, find, "", 0, 0)
-		if err != nil {
-			return false, err
+// loadNonces looks for drafts that were stored before, when it has to be careful.
+func (a *appending) loadNonces(ctx context.Context) error {
+	if !a.careful {
+		return nil
+	}
+	a.stored = make(map[nonceKey]chat.Message)
+	var keys []any
+	for i := range a.batch {
+		if d := &a.batch[i]; !a.roomless(i) {
+			keys = append(keys, a.roomOf[i].id, int64(d.Author.ID), d.Nonce)
 		}
+	}
+	const head = `SELECT room_id, author_id, nonce, seq, body, created_at FROM messages
+		WHERE (room_id, author_id, nonce) IN (VALUES `
+	const group = `(CAST(? AS BIGINT),CAST(? AS BIGINT),CAST(? AS TEXT))`
+	return a.w.selectIn(ctx, list{head, group, ")"}, keys, func(rows *sql.Rows) error {
+		var k nonceKey
+		var m chat.Message
 		var millis int64
-		err = stmt.QueryRowContext(ctx, key.room, int64(key.author), key.nonce).Scan(&m.Seq, &m.Text, &millis)
-		if errors.Is(err, sql.ErrNoRows) {
-			return false, nil
+		if err := rows.Scan(&k.room, &k.author, &k.nonce, &m.Seq, &m.Text, &millis); err != nil {
+			return err
 		}
-		if err != nil {
-			return false, err
-		}
-		m.At = fromMillis(millis)
-	}
-	if m.Text != a.batch[i].Text {
-		a.results[i].Err = chat.ErrNonceConflict
-	} else {
-		a.results[i] = chat.Appended{Message: m, Duplicate: true}
-	}
-	return true, nil
+		m.At, m.Author.ID, m.Nonce = fromMillis(millis), k.author, k.nonce
+		a.stored[k] = m
+		return nil
+	})
 }
 
-// insert stores the new messages, in statements of 64, 32, ..., 1 rows. They go
-// room by room: rows that lie together in the database then share its pages while
-// these are at hand, which a large batch of many rooms gains much from.
+// number answers each draft: a new message gets its room's next number.
+func (a *appending) number() {
+	for i := range a.batch {
+		d, room := &a.batch[i], a.roomOf[i]
+		if a.roomless(i) {
+			a.results[i].Err = chat.ErrNoRoom
+			continue
+		}
+		author := chat.User{ID: d.Author.ID, Name: a.names[d.Author.ID]}
+		key := nonceKey{room.id, d.Author.ID, d.Nonce}
+		if m, repeated := a.stored[key]; repeated {
+			m.Author = author
+			if m.Text != d.Text {
+				a.results[i].Err = chat.ErrNonceConflict
+			} else {
+				a.results[i] = chat.Appended{Message: m, Duplicate: true}
+			}
+			continue
+		}
+		room.lastSeq++
+		room.lastAt = max(room.lastAt, d.At.UnixMilli())
+		room.fresh = append(room.fresh, i)
+		m := chat.Message{Seq: room.lastSeq, Author: author, Nonce: d.Nonce, Text: d.Text, At: fromMillis(room.lastAt)}
+		a.results[i].Message = m
+		if a.careful {
+			a.stored[key] = m
+		}
+	}
+}
+
+// insert numbers and stores the new messages, in statements of maxRows, half as
+// many, ..., 1 rows. They go room by room: rows that lie together in the database
+// then share its pages while these are at hand, which a large batch of many
+// rooms gains much from.
 func (a *appending) insert(ctx context.Context) error {
+	a.number()
 	slices.SortFunc(a.rooms, func(x, y *roomRow) int { return cmp.Compare(x.id, y.id) })
 	fresh := make([]int, 0, len(a.batch))
 	for _, r := range a.rooms {
@@ -282,7 +314,7 @@ func (a *appending) insert(ctx context.Context) error {
 	}
 	const head = `INSERT INTO messages (room_id, seq, author_id, nonce, body, created_at) VALUES `
 	const tail = ` ON CONFLICT (room_id, author_id, nonce) DO NOTHING`
-	for size := maxRows; len(fresh) > 0; {
+	for size := a.w.dialect.maxRows; len(fresh) > 0; {
 		if len(fresh) < size {
 			size /= 2
 			continue
@@ -293,18 +325,45 @@ func (a *appending) insert(ctx context.Context) error {
 			args = append(args, a.roomOf[i].id, m.Seq, int64(m.Author.ID), m.Nonce, m.Text, m.At.UnixMilli())
 		}
 		a.w.args, fresh = args, fresh[size:]
-		stmt, err := a.w.prepared(ctx, head, tail, size, 6)
+		stmt, err := a.w.prepared(ctx, head, "(?,?,?,?,?,?)", tail, size)
 		if err != nil {
 			return err
 		}
 		result, err := stmt.ExecContext(ctx, args...)
 		if err != nil {
-			return fmt.Errorf("inserting messages: %w", err)
+			return err
 		}
 		if n, err := result.RowsAffected(); err != nil {
-			return fmt.Errorf("counting inserted messages: %w", err)
+			return fmt.Errorf("counting rows: %w", err)
 		} else if n != int64(size) {
 			return errAgain
+		}
+	}
+	return nil
+}
+
+// saveRooms stores where the logs of the rooms end now.
+func (a *appending) saveRooms(ctx context.Context) error {
+	const head = `UPDATE rooms SET last_seq = v.column2, last_at = v.column3 FROM (VALUES `
+	const group = `(CAST(? AS BIGINT),CAST(? AS BIGINT),CAST(? AS BIGINT))`
+	const tail = `) AS v WHERE rooms.id = v.column1`
+	changed := slices.DeleteFunc(slices.Clone(a.rooms), func(r *roomRow) bool { return len(r.fresh) == 0 })
+	for size := a.w.dialect.maxRows; len(changed) > 0; {
+		if len(changed) < size {
+			size /= 2
+			continue
+		}
+		args := a.w.args[:0]
+		for _, r := range changed[:size] {
+			args = append(args, r.id, r.lastSeq, r.lastAt)
+		}
+		a.w.args, changed = args, changed[size:]
+		stmt, err := a.w.prepared(ctx, head, group, tail, size)
+		if err != nil {
+			return err
+		}
+		if _, err := stmt.ExecContext(ctx, args...); err != nil {
+			return err
 		}
 	}
 	return nil

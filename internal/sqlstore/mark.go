@@ -2,9 +2,7 @@ package sqlstore
 
 import (
 	"context"
-	"crypto/rand"
 	"database/sql"
-	"encoding/hex"
 	"fmt"
 	"os"
 
@@ -49,6 +47,21 @@ type atStart struct{ file *os.File }
 
 func (a atStart) Write(p []byte) (int, error) { return a.file.WriteAt(p, 0) }
 
+// meetMark is meet of the dialect of SQLite.
+func meetMark(ctx context.Context, s *Store) error {
+	s.mark = readMark(s.lock)
+	known := s.mark.epoch != ""
+	renewed, err := s.mark.meet(ctx, s.writer.conn, &s.settings)
+	if err != nil {
+		return err
+	}
+	if renewed {
+		s.log.Warn("a new epoch begins: the database is not as this folder left it, as after restoring a backup; clients load their rooms afresh",
+			"epoch", s.settings.Epoch, "folder_known", known)
+	}
+	return nil
+}
+
 // meet compares the mark with the database and brings it up to it, drawing a new
 // epoch when the database is not the one the mark was made for, or an older
 // state of it.
@@ -58,9 +71,7 @@ func (m *mark) meet(ctx context.Context, conn *sql.Conn, s *chat.Settings) (rene
 		return false, fmt.Errorf("counting the entries: %w", err)
 	}
 	if entries < m.entries || entries > 0 && m.epoch != s.Epoch {
-		var fresh [8]byte
-		rand.Read(fresh[:]) // never fails
-		epoch := hex.EncodeToString(fresh[:])
+		epoch := freshEpoch()
 		if _, err := conn.ExecContext(ctx, `UPDATE settings SET value = $1 WHERE key = 'epoch'`, epoch); err != nil {
 			return false, fmt.Errorf("beginning a new epoch: %w", err)
 		}

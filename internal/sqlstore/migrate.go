@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -48,25 +49,41 @@ func migrations(dialect string) ([]migration, error) {
 
 // migrate brings the schema up to the last step. Each step and the record of it
 // are one transaction, so that an interrupted upgrade goes on where it stopped.
+// Of several servers that start at once, one makes a step and the others wait.
 func migrate(ctx context.Context, d dialect, conn *sql.Conn, steps []migration, log *slog.Logger) error {
-	version, err := schemaVersion(ctx, d, conn)
-	if err != nil {
-		return err
-	}
-	if version > len(steps) {
-		return fmt.Errorf("%w: its schema is version %d, this Teahouse knows up to %d", ErrNewer, version, len(steps))
-	}
-	for _, step := range steps[version:] {
-		start := time.Now()
-		if err := inTransaction(ctx, d, conn, func() error { return applyMigration(ctx, conn, step) }); err != nil {
+	for {
+		version, err := schemaVersion(ctx, d, conn)
+		if err != nil {
+			return err
+		}
+		if version > len(steps) {
+			return fmt.Errorf("%w: its schema is version %d, this Teahouse knows up to %d", ErrNewer, version, len(steps))
+		}
+		if version == len(steps) {
+			return nil
+		}
+		step, start, mine := steps[version], time.Now(), false
+		err = inTransaction(ctx, d, conn, func() error {
+			if d.guard != "" {
+				if _, err := conn.ExecContext(ctx, d.guard); err != nil {
+					return fmt.Errorf("waiting for other servers: %w", err)
+				}
+			}
+			now, err := schemaVersion(ctx, d, conn)
+			if err != nil || now != version { // another server was first
+				return err
+			}
+			mine = true
+			return applyMigration(ctx, conn, step)
+		})
+		if err != nil {
 			return fmt.Errorf("migration %d (%s): %w", step.version, step.name, err)
 		}
-		if version > 0 { // a new database is not an upgrade
+		if mine && version > 0 { // a new database is not an upgrade
 			log.Info("upgraded the database", "version", step.version, "step", step.name,
 				"took", time.Since(start).Round(time.Millisecond))
 		}
 	}
-	return nil
 }
 
 // schemaVersion is the number of the newest step applied, 0 for a database
@@ -107,11 +124,18 @@ func applyMigration(ctx context.Context, conn *sql.Conn, step migration) error {
 	return err
 }
 
+// errBegin is the failure of a transaction that did not even begin: nothing can
+// be stored of it.
+var errBegin = errors.New("beginning a transaction")
+
+// rollbackWait bounds the wait for a server that may be there no more.
+const rollbackWait = 2 * time.Second
+
 // inTransaction runs f in a transaction that will write, on a connection that
 // nobody else uses. Whatever fails, the transaction is over when it returns.
 func inTransaction(ctx context.Context, d dialect, conn *sql.Conn, f func() error) error {
 	if _, err := conn.ExecContext(ctx, d.begin); err != nil {
-		return fmt.Errorf("beginning a transaction: %w", err)
+		return fmt.Errorf("%w: %w", errBegin, err)
 	}
 	err := f()
 	if err == nil {
@@ -122,6 +146,8 @@ func inTransaction(ctx context.Context, d dialect, conn *sql.Conn, f func() erro
 	}
 	// After some failures SQLite has rolled back already, and says so: the
 	// first error is the one that matters.
-	_, _ = conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackWait)
+	defer cancel()
+	_, _ = conn.ExecContext(ctx, "ROLLBACK")
 	return err
 }

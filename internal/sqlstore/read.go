@@ -12,17 +12,22 @@ import (
 	"github.com/teahouse-chat/teahouse/internal/chat"
 )
 
-// Pages are one statement each, so that the room's newest seq and the messages
-// are of one moment. A room without messages in the range is one row of nulls.
+// Pages are one statement each, so that the room's newest seq, which is the
+// first row, and the messages below it are of one moment. They are written so
+// that both SQLite and PostgreSQL walk the key of messages and stop at the limit.
 const (
-	pageColumns = `SELECT r.last_seq, m.seq, m.author_id, u.name, m.nonce, m.body, m.created_at FROM rooms r `
-	pageBefore  = pageColumns + `LEFT JOIN messages m ON m.room_id = r.id AND m.seq < $2
-		LEFT JOIN users u ON u.id = m.author_id WHERE r.slug = $1 ORDER BY m.seq DESC LIMIT $3`
-	pageAfter = pageColumns + `LEFT JOIN messages m ON m.room_id = r.id AND m.seq > $2
-		LEFT JOIN users u ON u.id = m.author_id WHERE r.slug = $1 ORDER BY m.seq LIMIT $3`
-	pageAround = `SELECT * FROM (` + pageBefore + `) AS older UNION ALL SELECT * FROM (` + pageColumns +
-		`LEFT JOIN messages m ON m.room_id = r.id AND m.seq >= $2
-		LEFT JOIN users u ON u.id = m.author_id WHERE r.slug = $1 ORDER BY m.seq LIMIT $3) AS newer`
+	pageHead = `SELECT last_seq, NULL AS seq, NULL AS author_id, NULL AS name, NULL AS nonce, NULL AS body, NULL AS created_at
+		FROM rooms WHERE slug = $1`
+	pageColumns = `SELECT 0 AS last_seq, m.seq, m.author_id, u.name, m.nonce, m.body, m.created_at
+		FROM messages m LEFT JOIN users u ON u.id = m.author_id
+		WHERE m.room_id = (SELECT id FROM rooms WHERE slug = $1) AND m.seq `
+	rowsBefore = ` UNION ALL SELECT * FROM (` + pageColumns + `< $2 ORDER BY m.seq DESC LIMIT $3) AS older`
+	rowsAfter  = ` UNION ALL SELECT * FROM (` + pageColumns + `> $2 ORDER BY m.seq LIMIT $3) AS newer`
+	rowsFrom   = ` UNION ALL SELECT * FROM (` + pageColumns + `>= $2 ORDER BY m.seq LIMIT $3) AS newer`
+
+	pageBefore = pageHead + rowsBefore
+	pageAfter  = pageHead + rowsAfter
+	pageAround = pageHead + rowsBefore + rowsFrom
 
 	roomBySlug  = `SELECT slug, last_seq, last_at FROM rooms WHERE slug = $1`
 	roomsByTalk = `SELECT slug, last_seq, last_at FROM rooms ORDER BY last_at DESC, id DESC LIMIT $1`
@@ -61,6 +66,31 @@ func (q *queries) close() error {
 	return errors.Join(errs...)
 }
 
+// patient is ctx with the time that a call may take at most: a database across
+// a network may be there no more without anybody saying so.
+func (s *Store) patient(ctx context.Context) (context.Context, context.CancelFunc) {
+	if s.dialect.patience == 0 {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, s.dialect.patience)
+}
+
+// read runs f, which reads, within the time that a call may take. It runs it again
+// on another connection when the one it had is found cut, as all of the pool's are
+// after the server was restarted.
+func (s *Store) read(ctx context.Context, f func(context.Context) error) error {
+	ctx, cancel := s.patient(ctx)
+	defer cancel()
+	err := f(ctx)
+	for range s.dialect.readers {
+		if err == nil || ctx.Err() != nil || !s.dialect.cut(err) {
+			break
+		}
+		err = f(ctx)
+	}
+	return err
+}
+
 // Messages implements chat.Store.
 func (s *Store) Messages(ctx context.Context, room string, r chat.Range) (chat.Page, error) {
 	stmt, cursor, descending := s.queries.before, int64(math.MaxInt64), true
@@ -72,7 +102,12 @@ func (s *Store) Messages(ctx context.Context, room string, r chat.Range) (chat.P
 	case r.Around >= 0:
 		stmt, cursor, descending = s.queries.around, r.Around, false
 	}
-	p, known, err := s.page(ctx, stmt, room, cursor, r.Limit)
+	var p chat.Page
+	var known bool
+	err := s.read(ctx, func(ctx context.Context) (err error) {
+		p, known, err = page(ctx, stmt, room, cursor, r.Limit)
+		return err
+	})
 	if err != nil {
 		return chat.Page{}, fmt.Errorf("reading messages: %w", err)
 	}
@@ -90,20 +125,21 @@ func (s *Store) Messages(ctx context.Context, room string, r chat.Range) (chat.P
 }
 
 // page runs one of the page statements; known tells whether the room exists.
-func (s *Store) page(ctx context.Context, stmt *sql.Stmt, args ...any) (p chat.Page, known bool, err error) {
+func page(ctx context.Context, stmt *sql.Stmt, args ...any) (p chat.Page, known bool, err error) {
 	rows, err := stmt.QueryContext(ctx, args...)
 	if err != nil {
 		return p, false, err
 	}
 	defer rows.Close()
 	for rows.Next() {
+		var last int64
 		var seq, author, at sql.NullInt64
 		var name, nonce, body sql.NullString
-		if err := rows.Scan(&p.LastSeq, &seq, &author, &name, &nonce, &body, &at); err != nil {
+		if err := rows.Scan(&last, &seq, &author, &name, &nonce, &body, &at); err != nil {
 			return p, false, err
 		}
-		known = true
-		if !seq.Valid {
+		if !seq.Valid { // the room itself
+			p.LastSeq, known = last, true
 			continue
 		}
 		p.Messages = append(p.Messages, chat.Message{
@@ -144,7 +180,11 @@ func edges(p *chat.Page, r chat.Range) (first, last bool) {
 
 // Room implements chat.Store.
 func (s *Store) Room(ctx context.Context, slug string) (chat.Room, error) {
-	r, err := scanRoom(s.queries.room.QueryRowContext(ctx, slug))
+	var r chat.Room
+	err := s.read(ctx, func(ctx context.Context) (err error) {
+		r, err = scanRoom(s.queries.room.QueryRowContext(ctx, slug))
+		return err
+	})
 	if errors.Is(err, sql.ErrNoRows) {
 		return chat.Room{}, chat.ErrNoRoom
 	}
@@ -156,20 +196,16 @@ func (s *Store) Room(ctx context.Context, slug string) (chat.Room, error) {
 
 // Rooms implements chat.Store.
 func (s *Store) Rooms(ctx context.Context, limit int) ([]chat.Room, error) {
-	rows, err := s.queries.rooms.QueryContext(ctx, limit)
-	if err != nil {
-		return nil, fmt.Errorf("listing rooms: %w", err)
-	}
-	defer rows.Close()
 	var list []chat.Room
-	for rows.Next() {
-		r, err := scanRoom(rows)
-		if err != nil {
-			return nil, fmt.Errorf("listing rooms: %w", err)
-		}
-		list = append(list, r)
-	}
-	if err := rows.Err(); err != nil {
+	err := s.read(ctx, func(ctx context.Context) error {
+		list = nil
+		return scanAll(ctx, s.queries.rooms, []any{limit}, func(rows *sql.Rows) error {
+			r, err := scanRoom(rows)
+			list = append(list, r)
+			return err
+		})
+	})
+	if err != nil {
 		return nil, fmt.Errorf("listing rooms: %w", err)
 	}
 	return list, nil
@@ -189,7 +225,9 @@ func scanRoom(row interface{ Scan(...any) error }) (chat.Room, error) {
 func (s *Store) Login(ctx context.Context, hash [32]byte) (chat.Login, error) {
 	l := chat.Login{Hash: hash}
 	var created, seen int64
-	err := s.queries.login.QueryRowContext(ctx, hash[:]).Scan(&l.User.ID, &l.User.Name, &created, &seen)
+	err := s.read(ctx, func(ctx context.Context) error {
+		return s.queries.login.QueryRowContext(ctx, hash[:]).Scan(&l.User.ID, &l.User.Name, &created, &seen)
+	})
 	if errors.Is(err, sql.ErrNoRows) {
 		return chat.Login{}, chat.ErrNoLogin
 	}

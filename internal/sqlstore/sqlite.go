@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"database/sql"
 	"errors"
 	"fmt"
 	"io"
@@ -17,23 +18,32 @@ import (
 )
 
 const (
-	readers    = 4 // reading connections at most
-	readerIdle = time.Minute
+	readerIdle = time.Minute // a reading connection is closed after
 
 	lockSuffix = ".lock"
 )
 
 // sqlite is the dialect of SQLite.
 var sqlite = dialect{
-	name:   "sqlite",
-	driver: "sqlite",
+	name: "sqlite",
 	// A transaction that reads first and writes later can fail with
 	// SQLITE_BUSY whatever the timeout: take the lock at once.
-	begin:  "BEGIN IMMEDIATE",
-	tables: "SELECT count(*) FROM sqlite_schema WHERE type = 'table'",
-	param:  func(int) string { return "?" },
-	writeDSN: func(path string) string {
-		return sqliteDSN(path,
+	begin:    "BEGIN IMMEDIATE",
+	tables:   "SELECT count(*) FROM sqlite_schema WHERE type = 'table'",
+	param:    func(int) string { return "?" },
+	maxRows:  64,
+	readers:  4,
+	connect:  connectSQLite,
+	collided: func(error) bool { return false }, // nobody else writes
+	cut:      func(error) bool { return false }, // there is no network
+	meet:     meetMark,
+	explain:  explainSQLite,
+}
+
+func connectSQLite(_ *Store, path string, use use) (*sql.DB, error) {
+	pragmas := []string{"busy_timeout(5000)", "query_only(1)", "trusted_schema(0)", "temp_store(memory)", "cache_size(-1024)"}
+	if use == writing {
+		pragmas = []string{
 			"busy_timeout(5000)", // bounded wait for a lock of another process
 			"journal_mode(wal)",
 			"synchronous(full)", // fsync the log at each commit
@@ -43,13 +53,9 @@ var sqlite = dialect{
 			"cache_size(-4096)",            // KiB
 			"wal_autocheckpoint(4000)",     // pages: 16 MiB
 			"journal_size_limit(33554432)", // bytes kept of a log that grew
-		)
-	},
-	readDSN: func(path string) string {
-		return sqliteDSN(path, "busy_timeout(5000)", "query_only(1)", "trusted_schema(0)",
-			"temp_store(memory)", "cache_size(-1024)")
-	},
-	explain: explainSQLite,
+		}
+	}
+	return sql.Open("sqlite", sqliteDSN(path, pragmas...))
 }
 
 func sqliteDSN(path string, pragmas ...string) string {
@@ -110,8 +116,27 @@ func checkFile(path string) error {
 	return nil
 }
 
-// explainSQLite names the reason of an error of opening a database.
-func explainSQLite(err error) error {
+// explainSQLite adds what to do to an error of opening the database at path.
+func explainSQLite(path string, err error) error {
+	switch reason := reasonSQLite(err); reason {
+	case nil:
+		return fmt.Errorf("opening the database %s: %w", path, err)
+	case ErrNewer:
+		return fmt.Errorf("%w: run that version again, or give this one another folder: %s", err, path)
+	case ErrDamaged:
+		return fmt.Errorf("%w: restore %s from a backup, or move it away to begin anew: %w", reason, path, err)
+	case ErrForeign:
+		return fmt.Errorf("%w: move %s away, or give Teahouse another folder", reason, path)
+	case ErrLocked:
+		return fmt.Errorf("%w: end the program that has %s open: %w", reason, path, err)
+	default:
+		return fmt.Errorf("%w: make %s and its folder writable, with space left on the disk: %w", reason, path, err)
+	}
+}
+
+// reasonSQLite names the reason of an error of opening a database, nil when it
+// is none that is known.
+func reasonSQLite(err error) error {
 	for _, known := range []error{ErrNewer, ErrDamaged, ErrForeign} {
 		if errors.Is(err, known) {
 			return known

@@ -1,5 +1,5 @@
-// Package sqlstore is chat.Store on an SQL database through database/sql: now
-// SQLite. Its nouns are chat's; a dialect holds what differs between databases.
+// Package sqlstore is chat.Store on an SQL database through database/sql: SQLite
+// or PostgreSQL. Its nouns are chat's; a dialect holds what differs between them.
 //
 // Writing goes through one connection, one transaction per Append, so entries
 // are durable and in order when Append returns; reading goes through a small
@@ -9,6 +9,14 @@
 //
 // A SQLite database belongs to one server at a time: Open takes a lock on a
 // file beside it until Close or the end of the process, whatever ends it.
+//
+// A PostgreSQL database may be shared by several servers. A transaction locks the
+// rows of its rooms, always in the same order, so a room's numbers are dense, in
+// the order of the commits, and each nonce is stored once, whichever servers
+// append. Nothing waits without a bound: the server ends statements, locks and
+// idle transactions after seconds, and each call of the store has a deadline.
+// When the answer of a commit was lost, the next write first ends the session
+// that was left behind; so what is not stored then never will be.
 package sqlstore
 
 import (
@@ -21,12 +29,13 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/teahouse-chat/teahouse/internal/chat"
 )
 
 // Reasons why a database cannot be opened. They come wrapped in a sentence that
-// names the file and says what to do.
+// names the file or address and says what to do.
 var (
 	ErrNewer      = errors.New("the database was made by a newer Teahouse")
 	ErrDamaged    = errors.New("the database is damaged")
@@ -34,7 +43,18 @@ var (
 	ErrInUse      = errors.New("another Teahouse uses this database")
 	ErrLocked     = errors.New("another program keeps the database locked")
 	ErrUnwritable = errors.New("the database cannot be written")
+
+	ErrAddress     = errors.New("this is not an address of a PostgreSQL database")
+	ErrUnreachable = errors.New("PostgreSQL cannot be reached")
+	ErrRefused     = errors.New("PostgreSQL refuses this user")
+	ErrNoDatabase  = errors.New("PostgreSQL has no such database")
+	ErrUnsuitable  = errors.New("this PostgreSQL database is not suitable")
 )
+
+// ErrReplaced is the failure of calls after the database behind an address has
+// become another one, as when a backup was restored or a standby promoted: what
+// this server has told people may not be in it. Only opening it again helps.
+var ErrReplaced = errors.New("the database is not the one this server was started with: restart the server")
 
 var errClosed = errors.New("sqlstore: closed")
 
@@ -46,53 +66,74 @@ type Store struct {
 	reads    *sql.DB
 	queries  queries
 	settings chat.Settings
-	lock     *os.File // keeps other servers away, and holds the mark
+	lock     *os.File // SQLite: keeps other servers away, and holds the mark
+	origin   string   // PostgreSQL: which database this is, see originQuery; empty until it is known
 
 	// guarded by mu: one writes at a time
 	mu     sync.Mutex
 	writes *sql.DB
 	writer *writer // nil after a failure, until the next write
-	mark   *mark
+	before string  // session of the writer that failed
+	mark   *mark   // nil for PostgreSQL
 	closed bool
 }
 
 // dialect is what differs between databases.
 type dialect struct {
-	name     string                 // of its folder of migrations
-	driver   string                 // of database/sql
-	begin    string                 // starts a transaction that will write
-	tables   string                 // query counting the tables that exist
-	param    func(n int) string     // placeholder of the nth argument in generated statements
-	writeDSN func(at string) string // for the writing connection
-	readDSN  func(at string) string // for the reading pool
-	explain  func(error) error      // names one of the reasons above, nil when it is none
+	name       string                                                          // of its folder of migrations
+	connect    func(s *Store, at string, use use) (*sql.DB, error)             // opens a pool, without connecting
+	begin      string                                                          // starts a transaction that will write
+	guard      string                                                          // in a transaction, keeps other servers from migrating
+	tables     string                                                          // query counting the tables that exist
+	lockRooms  string                                                          // end of a query of rooms: nobody else writes them until the commit
+	param      func(n int) string                                              // placeholder of the nth argument in generated statements
+	maxRows    int                                                             // most rows in one generated statement, a power of two
+	readers    int                                                             // reading connections at most
+	patience   time.Duration                                                   // a call takes at most; 0 where there is no network
+	session    string                                                          // query naming the session with the server; "" for none
+	collided   func(error) bool                                                // a transaction is to be done again
+	cut        func(error) bool                                                // the connection was lost: what only reads may be done again on another
+	meet       func(ctx context.Context, s *Store) error                       // settles the epoch, see Settings
+	explain    func(at string, err error) error                                // names a reason above and says what to do
+	endSession func(ctx context.Context, conn *sql.Conn, session string) error // ends a session that was lost
 }
 
-// Open opens the SQLite database at path, making the file and its folder when
-// there is none, and brings its schema up to date. A nil logger is slog.Default.
-func Open(ctx context.Context, path string, log *slog.Logger) (*Store, error) {
+// use is what connections are for.
+type use int
+
+const (
+	writing use = iota
+	reading
+)
+
+// Open opens a database and brings its schema up to date: PostgreSQL when at
+// begins with postgres:// or postgresql://, else the SQLite database at that path,
+// making the file and its folder when there is none. A nil logger is slog.Default.
+func Open(ctx context.Context, at string, log *slog.Logger) (*Store, error) {
 	if log == nil {
 		log = slog.Default()
 	}
-	path, lock, err := prepareSQLite(path)
-	if err != nil {
-		return nil, err
+	s := &Store{dialect: postgres, log: log}
+	if !IsPostgres(at) {
+		s.dialect = sqlite
+		var err error
+		if at, s.lock, err = prepareSQLite(at); err != nil {
+			return nil, err
+		}
 	}
-	s := &Store{dialect: sqlite, log: log, lock: lock}
-	if err := s.open(ctx, path); err != nil {
-		err = errors.Join(s.explain(path, err), s.Close())
-		return nil, err
+	if err := s.open(ctx, at); err != nil {
+		return nil, errors.Join(s.dialect.explain(at, err), s.Close())
 	}
 	return s, nil
 }
 
 func (s *Store) open(ctx context.Context, at string) error {
 	var err error
-	if s.writes, err = sql.Open(s.dialect.driver, s.dialect.writeDSN(at)); err != nil {
+	if s.writes, err = s.dialect.connect(s, at, writing); err != nil {
 		return err
 	}
 	s.writes.SetMaxOpenConns(1)
-	if s.writer, err = newWriter(ctx, s.dialect, s.writes); err != nil {
+	if s.writer, err = newWriter(ctx, s.dialect, s.writes, ""); err != nil {
 		return err
 	}
 	steps, err := migrations(s.dialect.name)
@@ -105,41 +146,23 @@ func (s *Store) open(ctx context.Context, at string) error {
 	if s.settings, err = loadSettings(ctx, s.writer.conn); err != nil {
 		return fmt.Errorf("reading the settings: %w", err)
 	}
-	s.mark = readMark(s.lock)
-	known := s.mark.epoch != ""
-	renewed, err := s.mark.meet(ctx, s.writer.conn, &s.settings)
-	if err != nil {
+	if err := s.dialect.meet(ctx, s); err != nil {
 		return err
 	}
-	if renewed {
-		s.log.Warn("a new epoch begins: the database is not as this folder left it, as after restoring a backup; clients load their rooms afresh",
-			"epoch", s.settings.Epoch, "folder_known", known)
-	}
-	if s.reads, err = sql.Open(s.dialect.driver, s.dialect.readDSN(at)); err != nil {
+	if s.reads, err = s.dialect.connect(s, at, reading); err != nil {
 		return err
 	}
-	s.reads.SetMaxOpenConns(readers)
-	s.reads.SetMaxIdleConns(readers)
+	s.reads.SetMaxOpenConns(s.dialect.readers)
+	s.reads.SetMaxIdleConns(s.dialect.readers)
 	s.reads.SetConnMaxIdleTime(readerIdle)
 	return s.queries.prepare(ctx, s.reads)
 }
 
-// explain adds what to do to an error of opening the database at path.
-func (s *Store) explain(path string, err error) error {
-	switch reason := s.dialect.explain(err); reason {
-	case nil:
-		return fmt.Errorf("opening the database %s: %w", path, err)
-	case ErrNewer:
-		return fmt.Errorf("%w: run that version again, or give this one another folder: %s", err, path)
-	case ErrDamaged:
-		return fmt.Errorf("%w: restore %s from a backup, or move it away to begin anew: %w", reason, path, err)
-	case ErrForeign:
-		return fmt.Errorf("%w: move %s away, or give Teahouse another folder", reason, path)
-	case ErrLocked:
-		return fmt.Errorf("%w: end the program that has %s open: %w", reason, path, err)
-	default:
-		return fmt.Errorf("%w: make %s and its folder writable, with space left on the disk: %w", reason, path, err)
-	}
+// freshEpoch is a new value for Settings.Epoch.
+func freshEpoch() string {
+	var fresh [8]byte
+	rand.Read(fresh[:]) // never fails
+	return hex.EncodeToString(fresh[:])
 }
 
 // loadSettings reads the settings and makes them first in a new store.
@@ -195,8 +218,11 @@ func (s *Store) Close() error {
 	if s.writes != nil {
 		errs = append(errs, s.writes.Close()) // last: SQLite then folds the log into the file
 	}
-	errs = append(errs, s.lock.Close())
-	if err := errors.Join(errs...); err != nil {
+	if s.lock != nil {
+		errs = append(errs, s.lock.Close())
+	}
+	// What the network has cut is closed: everything acknowledged is stored.
+	if err := errors.Join(errs...); err != nil && !s.dialect.cut(err) {
 		return fmt.Errorf("closing the database: %w", err)
 	}
 	return nil

@@ -93,7 +93,7 @@ func TestAnInterruptedUpgradeGoesOnWhereItStopped(t *testing.T) {
 	}
 	for stop := range len(steps) + 1 {
 		path := filepath.Join(t.TempDir(), "teahouse.db")
-		db, err := sql.Open("sqlite", sqlite.writeDSN(path))
+		db, err := connectSQLite(nil, path, writing)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -276,7 +276,7 @@ func TestALockOfAnotherProgramIsWaitedForAndThenToldAndHeals(t *testing.T) {
 	defer s.Close()
 	d := []chat.Draft{{Room: "a", Nonce: "n", Create: true}}
 	release := hold(t, path)
-	if _, err := s.Append(t.Context(), d); !errors.Is(sqlite.explain(err), ErrLocked) {
+	if _, err := s.Append(t.Context(), d); !errors.Is(reasonSQLite(err), ErrLocked) {
 		t.Fatalf("locked: %v", err)
 	}
 	if _, err := s.Messages(t.Context(), "a", chat.Newest(1)); err != nil {

@@ -1,0 +1,239 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+)
+
+const (
+	oldestPostgres  = 14 // major version; pg_terminate_backend can wait since then
+	connectPatience = 5 * time.Second
+	sessionPatience = 2 * time.Second // for a session to end
+)
+
+// postgres is the dialect of PostgreSQL.
+var postgres = dialect{
+	name: "postgres",
+	// Each statement sees what was committed before it, so what is read under
+	// a room's lock is the newest there is.
+	begin: "BEGIN ISOLATION LEVEL READ COMMITTED",
+	guard: `SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0;
+		SELECT pg_advisory_xact_lock(hashtextextended('teahouse ' || current_schema(), 0))`,
+	tables:     `SELECT count(*) FROM (SELECT tablename AS name FROM pg_tables WHERE schemaname = current_schema()) t WHERE true`,
+	lockRooms:  ` ORDER BY slug FOR NO KEY UPDATE`,
+	param:      func(n int) string { return "$" + strconv.Itoa(n) },
+	maxRows:    256,
+	readers:    8,
+	patience:   10 * time.Second,
+	session:    `SELECT pid || ' ' || extract(epoch FROM backend_start) FROM pg_stat_activity WHERE pid = pg_backend_pid()`,
+	connect:    connectPostgres,
+	collided:   collidedPostgres,
+	cut:        cutPostgres,
+	meet:       meetOrigin,
+	explain:    explainPostgres,
+	endSession: endPostgresSession,
+}
+
+// limits are settings of each session, in milliseconds where they are times,
+// unless the address sets them. An idle transaction is one whose server stands
+// still or cannot be reached: others wait for the rooms it has locked, and what
+// was lost with its connection must be decided before chat.Service looks for the
+// last time whether it was stored, 5 s after a failure.
+var limits = map[string]string{
+	"application_name":                    "teahouse",
+	"statement_timeout":                   "8000",
+	"lock_timeout":                        "5000",
+	"idle_in_transaction_session_timeout": "3000",
+	"jit":                                 "off", // all statements are small
+}
+
+// purposes are the settings that differ.
+var purposes = map[use]map[string]string{
+	writing: {"plan_cache_mode": "force_generic_plan"}, // lists of rows take longer to plan than to run
+	reading: {"default_transaction_read_only": "on", "max_parallel_workers_per_gather": "0"},
+}
+
+// IsPostgres says that an address given to Open is one of PostgreSQL.
+func IsPostgres(at string) bool {
+	return strings.HasPrefix(at, "postgres://") || strings.HasPrefix(at, "postgresql://")
+}
+
+func connectPostgres(s *Store, at string, use use) (*sql.DB, error) {
+	config, err := pgx.ParseConfig(at)
+	if err != nil {
+		return nil, err
+	}
+	for _, settings := range []map[string]string{limits, purposes[use]} {
+		for name, value := range settings {
+			if _, chosen := config.RuntimeParams[name]; !chosen {
+				config.RuntimeParams[name] = value
+			}
+		}
+	}
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = connectPatience
+	}
+	if config.ValidateConnect == nil { // of several hosts, the one that can be written
+		config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsPrimary
+	}
+	return stdlib.OpenDB(*config, stdlib.OptionAfterConnect(func(ctx context.Context, conn *pgx.Conn) error {
+		return s.greet(ctx, conn, use)
+	})), nil
+}
+
+// greet looks whether a new connection leads to a database that can be used,
+// and, except for the first, to the one the store was opened with.
+func (s *Store) greet(ctx context.Context, conn *pgx.Conn, use use) error {
+	if err := suitable(conn.PgConn().ParameterStatus); err != nil {
+		return err
+	}
+	if use == writing { // durable before acknowledged, whatever the user's default is
+		const raise = `SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'`
+		if _, err := conn.Exec(ctx, raise); err != nil {
+			return fmt.Errorf("asking for durable commits: %w", err)
+		}
+	}
+	if s.origin == "" {
+		return nil
+	}
+	var origin string
+	if err := conn.QueryRow(ctx, originQuery, pgx.QueryExecModeExec).Scan(&origin); err != nil {
+		return fmt.Errorf("recognising the database: %w", err)
+	}
+	if origin != s.origin {
+		return ErrReplaced
+	}
+	return nil
+}
+
+// suitable looks at what a server says of itself when it is connected to.
+func suitable(status func(name string) string) error {
+	version := status("server_version") // "15.6 (Debian 15.6-0+deb12u1)", "17beta1"
+	digits := strings.IndexFunc(version, func(r rune) bool { return r < '0' || r > '9' })
+	if digits < 0 {
+		digits = len(version)
+	}
+	if major, err := strconv.Atoi(version[:digits]); err != nil || major < oldestPostgres {
+		return fmt.Errorf("%w: it is PostgreSQL %s, upgrade it to %d or newer", ErrUnsuitable, version, oldestPostgres)
+	}
+	if encoding := status("server_encoding"); encoding != "UTF8" {
+		return fmt.Errorf("%w: its encoding is %s, make one with: createdb --template=template0 --encoding=UTF8 NAME",
+			ErrUnsuitable, encoding)
+	}
+	return nil
+}
+
+// endPostgresSession ends a session whose connection was lost, and waits until
+// its transaction is committed or undone. A number of a process may be used
+// again, so the time it began is part of the name.
+func endPostgresSession(ctx context.Context, conn *sql.Conn, session string) error {
+	const end = `SELECT pg_terminate_backend(pid, $2) FROM pg_stat_activity
+		WHERE pid || ' ' || extract(epoch FROM backend_start) = $1`
+	var ended bool
+	err := conn.QueryRowContext(ctx, end, session, sessionPatience.Milliseconds()).Scan(&ended)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return nil
+	case err != nil:
+		return fmt.Errorf("ending the session before: %w", err)
+	case !ended:
+		return errors.New("the session before is still at work")
+	}
+	return nil
+}
+
+// collidedPostgres names the failures of a transaction that others got in the
+// way of. The order of locks leaves no deadlock among servers of one version.
+func collidedPostgres(err error) bool {
+	var e *pgconn.PgError
+	return errors.As(err, &e) && (e.Code == "40001" || e.Code == "40P01") // serialization_failure, deadlock_detected
+}
+
+// cutPostgres names the failures of a connection that was in use: not of making
+// one, and not what a server says that goes on.
+func cutPostgres(err error) bool {
+	var said *pgconn.PgError
+	if errors.As(err, &said) {
+		return strings.HasPrefix(said.Code, "57P0") // the server ended the session, or itself
+	}
+	var connecting *pgconn.ConnectError
+	var network net.Error
+	return !errors.As(err, &connecting) &&
+		(errors.As(err, &network) || errors.Is(err, pgconn.ErrConnClosed) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || errors.Is(err, driver.ErrBadConn))
+}
+
+// explainPostgres adds what to do to an error of opening the database at an
+// address, whose password it does not show.
+func explainPostgres(at string, err error) error {
+	shown := "the address given"
+	if u, parseErr := url.Parse(at); parseErr == nil {
+		shown = u.Redacted()
+	}
+	switch reason := reasonPostgres(err); reason {
+	case nil:
+		return fmt.Errorf("opening the database %s: %w", shown, err)
+	case ErrUnsuitable, ErrReplaced, ErrDamaged:
+		return fmt.Errorf("opening the database %s: %w", shown, err)
+	case ErrAddress:
+		return fmt.Errorf("%w: write postgres://user:password@host:5432/database: %w", reason, err)
+	case ErrNewer:
+		return fmt.Errorf("%w: run that version again, or give this one another database: %s", err, shown)
+	case ErrForeign:
+		return fmt.Errorf("%w: other tables are in %s, give Teahouse a database of its own, or a schema of its own with ?search_path=NAME",
+			reason, shown)
+	case ErrRefused:
+		return fmt.Errorf("%w: correct the user or the password in %s, or let the user in by the server's pg_hba.conf: %w", reason, shown, err)
+	case ErrNoDatabase:
+		return fmt.Errorf("%w: correct the name in %s, or make it with: createdb --template=template0 --encoding=UTF8 NAME: %w", reason, shown, err)
+	case ErrUnwritable:
+		return fmt.Errorf("%w: make the user of %s the owner of its database, or let it make tables in a schema that exists: %w", reason, shown, err)
+	default:
+		return fmt.Errorf("%w: see that it runs at the address %s, takes connections and is no standby: %w", reason, shown, err)
+	}
+}
+
+// reasonPostgres names the reason of an error of opening a database, nil when it
+// is none that is known.
+func reasonPostgres(err error) error {
+	for _, known := range []error{ErrNewer, ErrForeign, ErrUnsuitable, ErrReplaced, ErrDamaged} {
+		if errors.Is(err, known) {
+			return known
+		}
+	}
+	var address *pgconn.ParseConfigError
+	if errors.As(err, &address) {
+		return ErrAddress
+	}
+	var e *pgconn.PgError
+	if errors.As(err, &e) {
+		switch e.Code {
+		case "28P01", "28000": // invalid_password, invalid_authorization_specification
+			return ErrRefused
+		case "3D000": // invalid_catalog_name
+			return ErrNoDatabase
+		case "42501", "3F000", "25006": // insufficient_privilege, invalid_schema_name, read_only_sql_transaction
+			return ErrUnwritable
+		case "53300", "57P01", "57P02", "57P03": // too_many_connections, three of a server that stops or starts
+			return ErrUnreachable
+		}
+		return nil
+	}
+	var connecting *pgconn.ConnectError
+	if errors.As(err, &connecting) || errors.Is(err, context.DeadlineExceeded) {
+		return ErrUnreachable
+	}
+	return nil
+}
