@@ -3,6 +3,7 @@ package nats
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -82,7 +83,9 @@ func (b *Broker) connect(ctx context.Context) (*link, error) {
 	o.ClosedCB = func(*nats.Conn) { close(l.gone) }
 	o.AsyncErrorCB = func(_ *nats.Conn, _ *nats.Subscription, err error) { l.fail(err) }
 	nc, err := o.Connect()
-	d.done()
+	if failed := d.done(); errors.Is(err, nats.ErrNoServers) && failed != nil {
+		err = failed // which says more
+	}
 	if err != nil {
 		return nil, fmt.Errorf("nats: connect to %s: %w", b.host, err)
 	}
@@ -115,26 +118,28 @@ type dialer struct {
 
 	mu    sync.Mutex
 	stops []func() bool
+	err   error // the last
 }
 
 func (d *dialer) Dial(network, address string) (net.Conn, error) {
 	c, err := (&net.Dialer{Timeout: connectTimeout, KeepAlive: pingAfter}).DialContext(d.ctx, network, address)
-	if err != nil {
-		return nil, err
-	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.err = err; err != nil {
+		return nil, err
+	}
 	d.stops = append(d.stops, context.AfterFunc(d.ctx, func() { _ = c.Close() }))
 	return c, nil
 }
 
-// done leaves the connections alone.
-func (d *dialer) done() {
+// done leaves the connections alone, and is why the last could not be made.
+func (d *dialer) done() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, stop := range d.stops {
 		stop()
 	}
+	return d.err
 }
 
 // pause waits before the next attempt, longer after each failure in a row, and

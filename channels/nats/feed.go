@@ -207,15 +207,14 @@ func (s *session) flush(ctx context.Context) error {
 
 // settle makes sure of what was sent so far.
 func (s *session) settle(ctx context.Context) error {
-	sent := s.broker.sending.take()
-	if sent.none() {
+	if !s.broker.sending.ask() {
 		return nil
 	}
-	err := s.flush(ctx)
-	if err != nil {
-		s.broker.sending.renew(sent)
+	if err := s.flush(ctx); err != nil {
+		return err
 	}
-	return err
+	s.broker.sending.answered()
+	return nil
 }
 
 // subscribe makes the changes that were asked for, and waits until the server

@@ -31,8 +31,8 @@ type outbox struct {
 	mu         sync.Mutex
 	conn       *nats.Conn // nil while there is none
 	connection uint32     // its number
-	unsure     map[string]bool
-	unsureAll  bool
+	unsure     doubts
+	asked      doubts // those of before, which will be sure when the server answers
 	closed     bool
 }
 
@@ -44,32 +44,18 @@ func (o *outbox) publish(subject string, m []byte) error {
 		return errClosed
 	}
 	if o.conn == nil {
-		o.doubt(subject)
+		o.unsure.add(subject)
 		return errNoConnection
 	}
 	if most := o.conn.MaxPayload(); int64(len(m)) > most {
 		return fmt.Errorf("%w: %d bytes are more than the server takes: its max_payload is %d", channels.ErrTooLarge, len(m), most)
 	}
-	o.doubt(subject)
+	o.unsure.add(subject)
 	message{kind: kindEvent, sender: o.id, connection: o.connection}.appendHead(m[:0])
 	if err := o.conn.Publish(subject, m); err != nil {
 		return fmt.Errorf("write to the server: %w", err)
 	}
 	return nil
-}
-
-// doubt remembers that a message of a subject may be lost. The caller holds mu.
-func (o *outbox) doubt(subject string) {
-	switch {
-	case o.unsureAll || o.unsure[subject]:
-	case len(o.unsure) >= maxUnsure:
-		o.unsureAll, o.unsure = true, nil
-	default:
-		if o.unsure == nil {
-			o.unsure = make(map[string]bool)
-		}
-		o.unsure[subject] = true
-	}
 }
 
 // open lets messages go by a connection, behind the gaps of what the ones before
@@ -79,8 +65,13 @@ func (o *outbox) open(nc *nats.Conn) error {
 	defer o.mu.Unlock()
 	o.conn = nc
 	o.connection++
-	subjects := slices.Sorted(maps.Keys(o.unsure))
-	if o.unsureAll {
+	for s := range o.asked.subjects {
+		o.unsure.add(s)
+	}
+	o.unsure.all = o.unsure.all || o.asked.all
+	o.asked = doubts{}
+	subjects := slices.Sorted(maps.Keys(o.unsure.subjects))
+	if o.unsure.all {
 		subjects = []string{o.all}
 	}
 	gap := message{kind: kindGap, sender: o.id, connection: o.connection}.appendHead(nil)
@@ -105,30 +96,38 @@ func (o *outbox) close() {
 	o.closed = true
 }
 
-// doubts are what is unsure so far; they are to be given back to settle, or to
-// renew.
+// ask begins to make sure of what was sent so far: answered is to follow when the
+// server has answered to something sent later. It tells whether there is anything.
+func (o *outbox) ask() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.asked, o.unsure = o.unsure, doubts{}
+	return !o.asked.none()
+}
+
+func (o *outbox) answered() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.asked = doubts{}
+}
+
+// doubts are subjects whose messages may be lost.
 type doubts struct {
 	subjects map[string]bool
 	all      bool
 }
 
-func (d doubts) none() bool { return len(d.subjects) == 0 && !d.all }
-
-// take begins anew.
-func (o *outbox) take() doubts {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	d := doubts{o.unsure, o.unsureAll}
-	o.unsure, o.unsureAll = nil, false
-	return d
-}
-
-// renew takes back what take gave, when no answer came.
-func (o *outbox) renew(d doubts) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.unsureAll = o.unsureAll || d.all
-	for s := range d.subjects {
-		o.doubt(s)
+func (d *doubts) add(subject string) {
+	switch {
+	case d.all || d.subjects[subject]:
+	case len(d.subjects) >= maxUnsure:
+		d.all, d.subjects = true, nil
+	default:
+		if d.subjects == nil {
+			d.subjects = make(map[string]bool)
+		}
+		d.subjects[subject] = true
 	}
 }
+
+func (d *doubts) none() bool { return len(d.subjects) == 0 && !d.all }
