@@ -33,6 +33,10 @@ type Setup struct {
 	// process has begun to receive from it.
 	Fleeting bool
 
+	// Early says that Publish does not wait for whatever joins the processes: what
+	// was published just before a Follow of another process may come, too.
+	Early bool
+
 	// Patience bounds waits for what happens soon unless there is a bug [20 s].
 	Patience time.Duration
 

@@ -24,6 +24,7 @@ func brokers(tb testing.TB) brokertest.Setup {
 		Cut:       func(testing.TB) { server.Crash() },
 		Unbounded: true,
 		Fleeting:  true,
+		Early:     true,
 	}
 }
 

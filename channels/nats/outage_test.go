@@ -135,11 +135,15 @@ func TestASilentServerStopsNobodyForLong(t *testing.T) {
 	p.follow("g")
 	server.Signal(syscall.SIGSTOP)
 	defer server.Signal(syscall.SIGCONT)
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	if err := p.Follow(ctx, []string{"h"}); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("Follow: %v", err)
-	}
+	parts.Eventually(t, "Follow ends with its context", func() bool { // when the signal has come there
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		err := p.Follow(ctx, []string{"h"})
+		if err == nil {
+			err = p.Unfollow(t.Context(), []string{"h"})
+		}
+		return errors.Is(err, context.DeadlineExceeded)
+	})
 	if err := p.Close(); err != nil {
 		t.Error(err)
 	}
@@ -243,5 +247,32 @@ func TestWhatIsNoMessageIsCountedAndIgnored(t *testing.T) {
 	q.mustSend("g", "good")
 	if got := p.awaits("good"); len(got) != 1 {
 		t.Errorf("got %q", got)
+	}
+}
+
+func TestOneMessageComesToEachOtherProcessThatFollowsAndNoneBack(t *testing.T) {
+	server := parts.NATS(t, parts.NATSOptions{})
+	p, q, idle := start(t, at(server)), start(t, at(server)), start(t, at(server))
+	p.follow("g", "end")
+	q.follow("g", "end")
+	idle.follow("end")
+	for range 10 {
+		p.mustSend("g", "x")
+	}
+	p.mustSend("end", "p's end")
+	q.awaits("p's end")
+	idle.awaits("p's end")
+	q.mustSend("end", "q's end")
+	p.awaits("q's end")
+	for name, tt := range map[string]struct {
+		*process
+		want uint64
+	}{"the sender": {p, 1}, "a follower": {q, 11}, "another": {idle, 2}} {
+		tt.sending.mu.Lock()
+		got := tt.sending.conn.Stats().InMsgs
+		tt.sending.mu.Unlock()
+		if got != tt.want {
+			t.Errorf("%s: %d messages came, want %d", name, got, tt.want)
+		}
 	}
 }
