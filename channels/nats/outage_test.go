@@ -86,6 +86,17 @@ func TestWhatASenderLostIsToldToWhoFollows(t *testing.T) {
 			between.cut()
 			between.silence(false)
 		},
+		"swallowed, and asked about": func(between *proxy, q *process) {
+			between.silence(true)
+			q.mustSend("g", "lost")
+			parts.Eventually(t, "it is asked about", func() bool {
+				q.sending.mu.Lock()
+				defer q.sending.mu.Unlock()
+				return !q.sending.asked.none()
+			})
+			between.cut()
+			between.silence(false)
+		},
 		"not sent without a connection": func(between *proxy, q *process) {
 			between.cut()
 			parts.Eventually(t, "it is an error", func() bool { return q.send("g", "lost") != nil })
