@@ -81,7 +81,11 @@ func (b *Broker) connect(ctx context.Context) (*link, error) {
 		}
 	}
 	o.ClosedCB = func(*nats.Conn) { close(l.gone) }
-	o.AsyncErrorCB = func(_ *nats.Conn, _ *nats.Subscription, err error) { l.fail(err) }
+	o.AsyncErrorCB = func(_ *nats.Conn, _ *nats.Subscription, err error) {
+		if !errors.Is(err, nats.ErrBadHeaderMsg) { // of a message that somebody else sent
+			l.fail(err)
+		}
+	}
 	nc, err := o.Connect()
 	if failed := d.done(); errors.Is(err, nats.ErrNoServers) && failed != nil {
 		err = failed // which says more
