@@ -29,6 +29,14 @@ type Setup struct {
 	// gets every event, in place of one of them.
 	Copies bool
 
+	// Fleeting says that what is sent to a channel of no process is lost while no
+	// process has begun to receive from it.
+	Fleeting bool
+
+	// Early says that Publish does not wait for whatever joins the processes: what
+	// was published just before a Follow of another process may come, too.
+	Early bool
+
 	// Patience bounds waits for what happens soon unless there is a bug [20 s].
 	Patience time.Duration
 

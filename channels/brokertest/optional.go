@@ -55,7 +55,7 @@ func queues(s *suite) {
 			}
 		})
 	}
-	if s.setup.Copies {
+	if s.setup.Copies || s.setup.Fleeting {
 		s.await("all listen", func() bool { // nothing is kept for who does not yet
 			s.must(s.work(a, "thumbnails-generate", 0))
 			mu.Lock()
@@ -98,7 +98,7 @@ func queues(s *suite) {
 func queuesAndGivingUp(s *suite) {
 	a, b := s.node(), s.node()
 	q := s.queuer(b)
-	if s.setup.Copies {
+	if s.setup.Copies || s.setup.Fleeting {
 		s.Skip("nothing is kept for who does not listen yet")
 	}
 	for i := range 30 {

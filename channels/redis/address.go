@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/teahouse-chat/teahouse/channels"
+	"github.com/teahouse-chat/teahouse/channels/internal/pack"
 )
 
 // addressed makes the blob of an event that was encoded without a destination. The
@@ -20,15 +21,15 @@ func (c *codec) addressed(bare []byte, destination any) ([]byte, error) {
 	if c.json {
 		b = append(b, bare[:len(bare)-1]...) // never empty: it has a type
 		b = append(b, `, "`+keyDest+`": `...)
-		if b, err = appendJSON(b, destination, 1); err == nil {
+		if b, err = pack.AppendJSON(b, destination, 1); err == nil {
 			b = append(b, '}')
 		}
 	} else {
 		n, head := msgpackMap(bare)
-		b = appendHead(b, n+1, heads{fix: 0x80, fixMax: 15, u16: 0xde, u32: 0xdf})
+		b = pack.AppendMapHead(b, n+1)
 		b = append(b, bare[head:]...)
-		b, _ = appendMsgpack(b, keyDest, 1)
-		b, err = appendMsgpack(b, destination, 1)
+		b, _ = pack.AppendMsgpack(b, keyDest, 1)
+		b, err = pack.AppendMsgpack(b, destination, 1)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("redis: write the destination of an event: %w", err)

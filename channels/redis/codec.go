@@ -4,33 +4,21 @@ import (
 	"bytes"
 	"crypto/rand"
 	"encoding/binary"
-	"errors"
 	"fmt"
-	"maps"
-	"math"
-	"reflect"
-	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/teahouse-chat/teahouse/channels"
+	"github.com/teahouse-chat/teahouse/channels/internal/pack"
 )
 
-// Limits of bodies. Upstream's encoder goes 511 deep, its decoder 1024.
-const (
-	maxBody        = channels.MaxEvent // bytes, before encryption
-	maxDepthEncode = 100
-	maxDepthDecode = 512
-)
+const maxBody = channels.MaxEvent // bytes, before encryption
 
 // errBody is what all errors of decoding are: the body is no event of ours.
-var errBody = errors.New("not a body of this layer")
+var errBody = pack.ErrBody
 
-// Keys that have a meaning in a body.
-const (
-	keyType = "type"
-	keyDest = "__asgi_channel__" // core: the channels of this process it is for
-)
+// keyDest is, in the core format, the channels of the process a body is for.
+const keyDest = pack.KeyLast
 
 // codec turns maps into bodies and back: encoded, then encrypted, then with
 // bytes that tell it apart in front. It may be used by any goroutine.
@@ -66,9 +54,9 @@ func (c *codec) encode(m map[string]any) ([]byte, error) {
 
 // marshal is the first step of encode, and wrap the second.
 func (c *codec) marshal(m map[string]any) ([]byte, error) {
-	enc := appendMsgpack
+	enc := pack.AppendMsgpack
 	if c.json {
-		enc = appendJSON
+		enc = pack.AppendJSON
 	}
 	b, err := enc(make([]byte, 0, 256), m, 0)
 	if err != nil {
@@ -133,9 +121,9 @@ func (c *codec) decode(b []byte) (map[string]any, error) {
 	if c.size(b) > maxBody {
 		return nil, fmt.Errorf("%w: larger than 1 MiB", errBody)
 	}
-	dec := decodeMsgpack
+	dec := pack.DecodeMsgpack
 	if c.json {
-		dec = decodeJSON
+		dec = pack.DecodeJSON
 	}
 	v, err := dec(b)
 	if err != nil {
@@ -161,66 +149,3 @@ func (c *codec) decrypt(b []byte) ([]byte, error) {
 	}
 	return nil, fmt.Errorf("%w: encrypted with none of our keys", errBody)
 }
-
-// keyOrder is the order of the keys of a map at a depth.
-func keyOrder(m map[string]any, depth int) []string {
-	keys := slices.Sorted(maps.Keys(m))
-	if depth > 0 {
-		return keys
-	}
-	move := func(key string, to func(rest []string) []string) {
-		if i := slices.Index(keys, key); i >= 0 {
-			keys = to(slices.Delete(keys, i, i+1))
-		}
-	}
-	move(keyType, func(rest []string) []string { return slices.Insert(rest, 0, keyType) })
-	move(keyDest, func(rest []string) []string { return append(rest, keyDest) })
-	return keys
-}
-
-// plain turns a value of a type that the encoders do not know into one they
-// do: nil, bool, int64, uint64, float64, string, []byte, []any, map[string]any.
-func plain(v any) (any, error) {
-	r := reflect.ValueOf(v)
-	switch r.Kind() {
-	case reflect.Bool:
-		return r.Bool(), nil
-	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-		return r.Int(), nil
-	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
-		return r.Uint(), nil
-	case reflect.Float32, reflect.Float64:
-		return r.Float(), nil
-	case reflect.String:
-		return r.String(), nil
-	case reflect.Slice:
-		if r.Type().Elem().Kind() == reflect.Uint8 {
-			return r.Bytes(), nil
-		}
-		list := make([]any, r.Len())
-		for i := range list {
-			list[i] = r.Index(i).Interface()
-		}
-		return list, nil
-	case reflect.Map:
-		if r.Type().Key().Kind() != reflect.String {
-			return nil, fmt.Errorf("a %T, whose keys are not text, cannot be sent", v)
-		}
-		m := make(map[string]any, r.Len())
-		for k, e := range r.Seq2() {
-			m[k.String()] = e.Interface()
-		}
-		return m, nil
-	}
-	return nil, fmt.Errorf("a %T cannot be sent; what can are strings, numbers, booleans, nil, []byte, lists and maps", v)
-}
-
-// integer is the narrowest of the two types that hold all integers of a body.
-func integer(u uint64) any {
-	if u <= math.MaxInt64 {
-		return int64(u)
-	}
-	return u
-}
-
-var errDeep = fmt.Errorf("nested more than %d deep", maxDepthEncode)

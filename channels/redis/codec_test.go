@@ -14,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/teahouse-chat/teahouse/channels"
+	"github.com/teahouse-chat/teahouse/channels/internal/pack"
 )
 
 // testChannel is a channel of the vectors, which upstream's packages made.
@@ -90,7 +91,7 @@ func TestABodyWithAllTypesIsUpstreams(t *testing.T) {
 	}
 	ours := []byte{0x87}
 	for _, key := range []string{"type", "message", "n", "f", "b", "l", "__asgi_channel__"} {
-		pair, err := appendMsgpack(nil, map[string]any{key: event[key]}, 0)
+		pair, err := pack.AppendMsgpack(nil, map[string]any{key: event[key]}, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -124,15 +125,15 @@ func TestHeadsAreTheShortest(t *testing.T) {
 		{list(15), "9fc0"}, {list(16), "dc0010c0"}, {list(65536), "dd00010000c0"},
 		{wide(15), "8fa1"}, {wide(16), "de0010a1"},
 	} {
-		got, err := appendMsgpack(nil, tt.value, 1)
+		got, err := pack.AppendMsgpack(nil, tt.value, 1)
 		if err != nil || !strings.HasPrefix(hex.EncodeToString(got), tt.want) || len(tt.want) == 2*len(got) && hex.EncodeToString(got) != tt.want {
 			t.Errorf("%T %.20v: got %.20x, %v; want %s", tt.value, tt.value, got, err, tt.want)
 		}
-		back, err := decodeMsgpack(got)
+		back, err := pack.DecodeMsgpack(got)
 		if err != nil {
 			t.Errorf("%T %.20v does not come back: %v", tt.value, tt.value, err)
 		}
-		if again, err := appendMsgpack(nil, back, 1); err != nil || !bytes.Equal(again, got) {
+		if again, err := pack.AppendMsgpack(nil, back, 1); err != nil || !bytes.Equal(again, got) {
 			t.Errorf("%T %.20v came back as %.20v, %v", tt.value, tt.value, back, err)
 		}
 	}
@@ -295,14 +296,14 @@ func TestWhatUpstreamWouldTakeIsTaken(t *testing.T) {
 			t.Errorf("%s: %v, %v", body, got, err)
 		}
 	}
-	if got, err := decodeJSON([]byte("NaN")); err != nil || !math.IsNaN(got.(float64)) {
+	if got, err := pack.DecodeJSON([]byte("NaN")); err != nil || !math.IsNaN(got.(float64)) {
 		t.Errorf("NaN: %v, %v", got, err)
 	}
 }
 
 func TestWhatCannotBeSentIsAnError(t *testing.T) {
 	deep := any("x")
-	for range maxDepthEncode {
+	for range pack.MaxDepthEncode {
 		deep = []any{deep}
 	}
 	for name, v := range map[string]any{
@@ -393,9 +394,9 @@ func FuzzDecode(f *testing.F) {
 			if err != nil {
 				continue // deeper or, in JSON, larger than what we send
 			}
-			dec := decodeMsgpack
+			dec := pack.DecodeMsgpack
 			if c.json {
-				dec = decodeJSON
+				dec = pack.DecodeJSON
 			}
 			again, err := dec(first)
 			if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/redis/rueidis"
 
 	"github.com/teahouse-chat/teahouse/channels"
+	"github.com/teahouse-chat/teahouse/channels/internal/inbox"
 )
 
 // subscribeBatch bounds the Redis channels in one command, so that Redis, which
@@ -25,7 +26,7 @@ type feed struct {
 	conn   *conn
 	wake   chan struct{} // holds 1: what is wanted has changed
 	tried  chan struct{} // closed by run when it listens, or could not connect, for the first time
-	inbox  inbox
+	inbox  *inbox.Inbox[arrival]
 
 	// guarded by mu
 	mu      sync.Mutex
@@ -47,6 +48,16 @@ type listener struct {
 	box    *box
 }
 
+// arrival is a message that has come.
+type arrival struct {
+	topic  string // Redis channel
+	body   string
+	direct bool // to a channel of this process, whose name is topic
+}
+
+// Weight is its size in the inbox.
+func (a arrival) Weight() int { return len(a.topic) + len(a.body) }
+
 var errCut = errors.New("the connection was lost")
 
 func newFeed(p *PubSub, c *conn) *feed {
@@ -54,7 +65,7 @@ func newFeed(p *PubSub, c *conn) *feed {
 		broker: p, conn: c,
 		wake:    make(chan struct{}, 1),
 		tried:   make(chan struct{}),
-		inbox:   newInbox(),
+		inbox:   inbox.New[arrival](),
 		want:    make(map[string]*listener),
 		changed: make(map[string]bool),
 		missed:  make(map[string]bool),
@@ -254,7 +265,7 @@ func (f *feed) restore() {
 	clear(f.missed)
 	f.mu.Unlock()
 	if len(missed) > 0 {
-		f.inbox.gap(missed...)
+		f.inbox.Gap(missed...)
 	}
 }
 
@@ -292,7 +303,7 @@ func (s *stream) message(m rueidis.PubSubMessage) {
 	case m.Pattern == "" && m.Channel == ours:
 	case f.broker.feed(m.Channel) != f: // two hosts are databases of one server, which hears all
 	default:
-		if !f.inbox.put(arrival{topic: m.Channel, body: m.Message, direct: m.Pattern != ""}) {
+		if !f.inbox.Put(arrival{topic: m.Channel, body: m.Message, direct: m.Pattern != ""}) {
 			f.overflow(m)
 		}
 	}
@@ -306,7 +317,7 @@ func (s *stream) subscription(rueidis.PubSubSubscription) { s.ours = "" }
 func (f *feed) overflow(m rueidis.PubSubMessage) {
 	f.broker.node.Dropped("full", 1)
 	if m.Pattern == "" {
-		f.inbox.gap(f.groups(m.Channel)...)
+		f.inbox.Gap(f.groups(m.Channel)...)
 	}
 }
 
@@ -326,16 +337,16 @@ func (f *feed) deliver(ctx context.Context) {
 		return
 	}
 	for {
-		arrived, gaps := f.inbox.take(ctx)
+		batch := f.inbox.Take(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		for _, a := range arrived {
+		for _, a := range batch.Arrived {
 			f.hand(ctx, a)
-			f.inbox.release(a)
+			f.inbox.Release(a)
 		}
-		if len(gaps) > 0 {
-			f.broker.node.Gap(gaps...)
+		if len(batch.Gaps) > 0 {
+			f.broker.node.Gap(batch.Gaps...)
 		}
 	}
 }

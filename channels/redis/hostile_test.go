@@ -4,6 +4,8 @@ import (
 	"runtime"
 	"slices"
 	"testing"
+
+	"github.com/teahouse-chat/teahouse/channels/internal/pack"
 )
 
 func TestABodyThatClaimsMuchTakesLittleMemory(t *testing.T) {
@@ -13,10 +15,10 @@ func TestABodyThatClaimsMuchTakesLittleMemory(t *testing.T) {
 		"maps of half a million, one in the other": {0xdf, 0, 0x07, 0, 0, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			body := append(slices.Repeat(head, maxDepthDecode), make([]byte, maxBody-len(head)*maxDepthDecode)...)
+			body := append(slices.Repeat(head, pack.MaxDepthDecode), make([]byte, maxBody-len(head)*pack.MaxDepthDecode)...)
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
-			if _, err := decodeMsgpack(body); err == nil {
+			if _, err := pack.DecodeMsgpack(body); err == nil {
 				t.Error("a body that ends too early was taken")
 			}
 			runtime.ReadMemStats(&after)

@@ -13,6 +13,7 @@ import (
 	"github.com/redis/rueidis"
 
 	"github.com/teahouse-chat/teahouse/channels"
+	"github.com/teahouse-chat/teahouse/channels/internal/inbox"
 	"github.com/teahouse-chat/teahouse/internal/parts"
 )
 
@@ -163,7 +164,7 @@ func TestWhatDoesNotFitIsCountedAndToldAsAGap(t *testing.T) {
 	p.follow("g", "calm")
 	free := p.hold()
 	large := strings.Repeat("x", 1<<20-1000)
-	const sent = maxWaiting>>20 + 5
+	const sent = inbox.MaxWaiting>>20 + 5
 	for range sent {
 		if err := q.send("g", large); err != nil {
 			t.Fatal(err)
@@ -211,7 +212,7 @@ func TestOnlyTheVeryNextMessageIsOurOwn(t *testing.T) {
 				s.subscription(m)
 			}
 		}
-		if n := len(f.inbox.arrived); n != tt.arrived {
+		if n := f.inbox.Waiting(); n != tt.arrived {
 			t.Errorf("%s: %d arrived, want %d", name, n, tt.arrived)
 		}
 	}

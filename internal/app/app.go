@@ -79,13 +79,18 @@ func Run(ctx context.Context, c config.Config, out, errw io.Writer) error {
 
 // app is everything that lives as long as the server.
 type app struct {
-	config     config.Config
-	log        *slog.Logger
-	store      chat.Store
-	service    *chat.Service
-	layer      *channels.Layer
-	broker     redis.Broker   // nil: this process is alone
-	relay      *live.Relay    // before the broker
+	config  config.Config
+	log     *slog.Logger
+	store   chat.Store
+	service *chat.Service
+	layer   *channels.Layer
+	broker  broker       // nil: this process is alone
+	redis   redis.Broker // the same, if it is of Redis
+	relay   *live.Relay  // before the broker
+
+	brokerName   string // Redis or NATS, for people
+	brokerStates func() []brokerState
+
 	bridge     *bridge.Bridge // nil: no rooms are shared with Django
 	stopBridge func(within context.Context)
 	limiter    *limit.Limiter

@@ -39,7 +39,7 @@ func (a *app) readyz(w http.ResponseWriter, _ *http.Request) {
 		say(w, http.StatusServiceUnavailable, "the store fails: see the log")
 	case a.disconnected():
 		// Visitors are served as ever; sending them elsewhere would not help.
-		say(w, http.StatusOK, "ready, but the layer's Redis cannot be reached: see the log")
+		say(w, http.StatusOK, "ready, but the layer's "+a.brokerName+" cannot be reached: see the log")
 	default:
 		say(w, http.StatusOK, "ready")
 	}

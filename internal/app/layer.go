@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/teahouse-chat/teahouse/channels"
+	"github.com/teahouse-chat/teahouse/channels/nats"
 	"github.com/teahouse-chat/teahouse/channels/redis"
 	"github.com/teahouse-chat/teahouse/internal/bridge"
 	"github.com/teahouse-chat/teahouse/internal/chat"
@@ -27,11 +28,7 @@ func (a *app) openLayer() error {
 		Capacities: []channels.Capacity{{Pattern: "subscription.*", Events: djangoWaits}},
 	}
 	if a.config.Layer != config.Memory {
-		options, err := redis.ParseURL(a.config.Layer)
-		if err == nil {
-			a.broker, err = redis.New(options)
-		}
-		if err != nil {
+		if err := a.openBroker(); err != nil {
 			return fmt.Errorf("make the layer: %w", err)
 		}
 		a.relay = live.NewRelay(live.RelayOptions{
@@ -42,6 +39,63 @@ func (a *app) openLayer() error {
 	}
 	a.layer = channels.NewLayer(o)
 	return nil
+}
+
+// broker is what joins the layers of several processes.
+type broker interface {
+	channels.Broker
+	Close() error
+}
+
+// brokerState is what a broker knows of one of its servers, or of all together.
+type brokerState struct {
+	Host      string
+	Connected bool
+	Err       error
+}
+
+// openBroker makes the broker that the layer's URL stands for.
+func (a *app) openBroker() error {
+	if config.NATS(a.config.Layer) {
+		options, err := nats.ParseURL(a.config.Layer)
+		if err != nil {
+			return err
+		}
+		b, err := nats.New(options)
+		if err != nil {
+			return err
+		}
+		a.broker, a.brokerName, a.brokerStates = b, "NATS", states(b.States)
+		return nil
+	}
+	options, err := redis.ParseURL(a.config.Layer)
+	if err != nil {
+		return err
+	}
+	b, err := redis.New(options)
+	if err != nil {
+		return err
+	}
+	a.redis, a.broker, a.brokerName, a.brokerStates = b, b, "Redis", states(b.States)
+	return nil
+}
+
+// states are those of any broker.
+func states[S interface {
+	~struct {
+		Host      string
+		Connected bool
+		Err       error
+	}
+}](of func() []S) func() []brokerState {
+	return func() []brokerState {
+		all := of()
+		states := make([]brokerState, len(all))
+		for i, s := range all {
+			states[i] = brokerState(s)
+		}
+		return states
+	}
 }
 
 // closeLayer gives other processes what waits for them, as far as that is quick.
@@ -66,10 +120,10 @@ func (a *app) closeLayer() {
 	select {
 	case err := <-closed:
 		if err != nil {
-			a.log.Error("close the connection to Redis", "err", err)
+			a.log.Error("close the connection to "+a.brokerName, "err", err)
 		}
 	case <-time.After(brokerWithin):
-		a.log.Warn("Redis does not answer, and was not told that this server leaves") // the process ends with it
+		a.log.Warn(a.brokerName + " does not answer, and was not told that this server leaves") // the process ends with it
 	}
 }
 
@@ -91,7 +145,7 @@ func (a *app) openBridge(epoch string) (err error) {
 	}
 	a.bridge, err = bridge.New(bridge.Options{
 		Layer: a.layer, Service: poster{a}, Rooms: a.store.Rooms,
-		Lease:    lease{a.broker, "teahouse.django." + epoch},
+		Lease:    lease{a.redis, "teahouse.django." + epoch},
 		Patterns: d.Rooms, Name: d.Name, Usernames: d.Usernames, Logger: a.log,
 	})
 	if err != nil {
@@ -155,7 +209,7 @@ func (a *app) disconnected() bool {
 	if a.broker == nil {
 		return false
 	}
-	for _, s := range a.broker.States() {
+	for _, s := range a.brokerStates() {
 		if !s.Connected && s.Err != nil {
 			return true
 		}

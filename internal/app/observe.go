@@ -81,7 +81,7 @@ func (a *app) registerBroker() {
 	m := a.metrics
 	m.Gauges("teahouse_layer_connected", "1 while events arrive from a server of the layer.", "host", func() map[string]float64 {
 		connected := make(map[string]float64)
-		for _, s := range a.broker.States() {
+		for _, s := range a.brokerStates() {
 			connected[s.Host] = 0
 			if s.Connected {
 				connected[s.Host] = 1

@@ -24,7 +24,7 @@ type Config struct {
 	Listen    string     // host:port of the chat; an empty host is every address
 	Data      string     // folder for everything kept on disk; may not exist yet
 	Store     string     // "" or "sqlite:" and a path; see SQLitePath
-	Layer     string     // Memory, or a URL as redis.ParseURL reads it
+	Layer     string     // Memory, or a URL as redis.ParseURL or nats.ParseURL reads it
 	Django    Django     // rooms that a Django site shares
 	LogLevel  slog.Level // least severe level written
 	LogFormat string     // "text" or "json"

@@ -64,7 +64,7 @@ var settings = []setting{
 	},
 	{
 		name: "layer", arg: "LAYER", def: Memory,
-		help: "how events reach other processes: memory (not at all), redis://HOST or redis+pubsub://HOST",
+		help: "how events reach other processes: memory (not at all), redis://HOST, redis+pubsub://HOST or nats://HOST",
 		more: layerMore,
 		set:  one(setLayer),
 	},

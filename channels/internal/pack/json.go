@@ -1,4 +1,4 @@
-package redis
+package pack
 
 import (
 	"bytes"
@@ -12,9 +12,9 @@ import (
 	"unicode/utf8"
 )
 
-// appendJSON writes v as Python's json.dumps does: ", " and ": " between, ASCII
+// AppendJSON writes v as Python's json.dumps does: ", " and ": " between, ASCII
 // alone, floats that stay floats.
-func appendJSON(b []byte, v any, depth int) ([]byte, error) {
+func AppendJSON(b []byte, v any, depth int) ([]byte, error) {
 	switch v := v.(type) {
 	case nil:
 		return append(b, "null"...), nil
@@ -39,11 +39,11 @@ func appendJSON(b []byte, v any, depth int) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return appendJSON(b, p, depth)
+	return AppendJSON(b, p, depth)
 }
 
 func appendJSONList(b []byte, list []any, depth int) ([]byte, error) {
-	if depth >= maxDepthEncode {
+	if depth >= MaxDepthEncode {
 		return nil, errDeep
 	}
 	b = append(b, '[')
@@ -52,7 +52,7 @@ func appendJSONList(b []byte, list []any, depth int) ([]byte, error) {
 		if i > 0 {
 			b = append(b, ", "...)
 		}
-		if b, err = appendJSON(b, e, depth+1); err != nil {
+		if b, err = AppendJSON(b, e, depth+1); err != nil {
 			return nil, err
 		}
 	}
@@ -60,7 +60,7 @@ func appendJSONList(b []byte, list []any, depth int) ([]byte, error) {
 }
 
 func appendJSONMap(b []byte, m map[string]any, depth int) ([]byte, error) {
-	if depth >= maxDepthEncode {
+	if depth >= MaxDepthEncode {
 		return nil, errDeep
 	}
 	b = append(b, '{')
@@ -73,7 +73,7 @@ func appendJSONMap(b []byte, m map[string]any, depth int) ([]byte, error) {
 			return nil, err
 		}
 		b = append(b, ": "...)
-		if b, err = appendJSON(b, m[k], depth+1); err != nil {
+		if b, err = AppendJSON(b, m[k], depth+1); err != nil {
 			return nil, err
 		}
 	}
@@ -132,12 +132,12 @@ func appendEscape(b []byte, r rune) []byte {
 	return append(b, '\\', 'u', hexDigits[r>>12], hexDigits[r>>8&15], hexDigits[r>>4&15], hexDigits[r&15])
 }
 
-// decodeJSON reads one value that takes up all of b: JSON as Python's json.loads
+// DecodeJSON reads one value that takes up all of b: JSON as Python's json.loads
 // takes it, with NaN and Infinity, in UTF-8.
-func decodeJSON(b []byte) (any, error) {
+func DecodeJSON(b []byte) (any, error) {
 	b = bytes.TrimPrefix(b, []byte("\ufeff"))
 	if !utf8.Valid(b) {
-		return nil, fmt.Errorf("%w: json: it is not UTF-8", errBody)
+		return nil, fmt.Errorf("%w: json: it is not UTF-8", ErrBody)
 	}
 	d := jsonReader{rest: b}
 	v, err := d.value(0)
@@ -145,7 +145,7 @@ func decodeJSON(b []byte) (any, error) {
 		err = errors.New("text follows it")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: json: %w", errBody, err)
+		return nil, fmt.Errorf("%w: json: %w", ErrBody, err)
 	}
 	return v, nil
 }
@@ -175,8 +175,8 @@ func (d *jsonReader) next(c byte) bool {
 }
 
 func (d *jsonReader) value(depth int) (any, error) {
-	if depth > maxDepthDecode {
-		return nil, fmt.Errorf("nested more than %d deep", maxDepthDecode)
+	if depth > MaxDepthDecode {
+		return nil, fmt.Errorf("nested more than %d deep", MaxDepthDecode)
 	}
 	switch c := d.peek(); {
 	case c == '{':

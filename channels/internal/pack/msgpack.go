@@ -1,4 +1,4 @@
-package redis
+package pack
 
 import (
 	"encoding/binary"
@@ -11,9 +11,9 @@ import (
 
 var errUTF8 = errors.New("a text that is not UTF-8 cannot be sent; use []byte")
 
-// appendMsgpack writes v as upstream's msgpack does: the shortest heads, 64-bit
+// AppendMsgpack writes v as upstream's msgpack does: the shortest heads, 64-bit
 // floats, and neither extensions nor keys that are no text.
-func appendMsgpack(b []byte, v any, depth int) ([]byte, error) {
+func AppendMsgpack(b []byte, v any, depth int) ([]byte, error) {
 	switch v := v.(type) {
 	case nil:
 		return append(b, 0xc0), nil
@@ -49,17 +49,17 @@ func appendMsgpack(b []byte, v any, depth int) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return appendMsgpack(b, p, depth)
+	return AppendMsgpack(b, p, depth)
 }
 
 func appendMsgpackList(b []byte, list []any, depth int) ([]byte, error) {
-	if depth >= maxDepthEncode {
+	if depth >= MaxDepthEncode {
 		return nil, errDeep
 	}
 	b = appendHead(b, len(list), heads{fix: 0x90, fixMax: 15, u16: 0xdc, u32: 0xdd})
 	var err error
 	for _, e := range list {
-		if b, err = appendMsgpack(b, e, depth+1); err != nil {
+		if b, err = AppendMsgpack(b, e, depth+1); err != nil {
 			return nil, err
 		}
 	}
@@ -67,20 +67,25 @@ func appendMsgpackList(b []byte, list []any, depth int) ([]byte, error) {
 }
 
 func appendMsgpackMap(b []byte, m map[string]any, depth int) ([]byte, error) {
-	if depth >= maxDepthEncode {
+	if depth >= MaxDepthEncode {
 		return nil, errDeep
 	}
-	b = appendHead(b, len(m), heads{fix: 0x80, fixMax: 15, u16: 0xde, u32: 0xdf})
+	b = AppendMapHead(b, len(m))
 	var err error
 	for _, k := range keyOrder(m, depth) {
-		if b, err = appendMsgpack(b, k, depth); err != nil {
+		if b, err = AppendMsgpack(b, k, depth); err != nil {
 			return nil, err
 		}
-		if b, err = appendMsgpack(b, m[k], depth+1); err != nil {
+		if b, err = AppendMsgpack(b, m[k], depth+1); err != nil {
 			return nil, err
 		}
 	}
 	return b, nil
+}
+
+// AppendMapHead writes what stands before the n pairs of a map in MessagePack.
+func AppendMapHead(b []byte, n int) []byte {
+	return appendHead(b, n, heads{fix: 0x80, fixMax: 15, u16: 0xde, u32: 0xdf})
 }
 
 // heads are the first bytes of a family of values with a length; 0 is none.
@@ -131,17 +136,17 @@ func appendUint(b []byte, n uint64) []byte {
 	return binary.BigEndian.AppendUint64(append(b, 0xcf), n)
 }
 
-// decodeMsgpack reads one value that takes up all of b. It is strict because
+// DecodeMsgpack reads one value that takes up all of b. It is strict because
 // any process on the server may write one: a few bytes reserve little memory,
 // and nesting ends before the stack does, which would end this process.
-func decodeMsgpack(b []byte) (any, error) {
+func DecodeMsgpack(b []byte) (any, error) {
 	d := msgpackReader{rest: b}
 	v, err := d.value(0)
 	if err == nil && len(d.rest) > 0 {
 		err = errors.New("bytes follow it")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: msgpack: %w", errBody, err)
+		return nil, fmt.Errorf("%w: msgpack: %w", ErrBody, err)
 	}
 	return v, nil
 }
@@ -176,8 +181,8 @@ func (d *msgpackReader) uint(size byte) (uint64, error) {
 }
 
 func (d *msgpackReader) value(depth int) (any, error) {
-	if depth > maxDepthDecode {
-		return nil, fmt.Errorf("nested more than %d deep", maxDepthDecode)
+	if depth > MaxDepthDecode {
+		return nil, fmt.Errorf("nested more than %d deep", MaxDepthDecode)
 	}
 	first, err := d.take(1)
 	if err != nil {
