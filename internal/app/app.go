@@ -60,7 +60,7 @@ func Run(ctx context.Context, c config.Config, out, errw io.Writer) error {
 		servers = append(servers, a.serve(admin, a.adminHandler()))
 	}
 	greet(out, c, main.Addr())
-	log.Info("started", "listen", main.Addr().String(), "version", version(), "data", c.Data)
+	log.Info("started", "listen", main.Addr().String(), "version", version(), "store", keptIn(c))
 	a.startBridge()
 	a.ready.Store(true)
 	a.background.Go(func() { tendMemory(a.streams, memoryEvery) })
@@ -71,6 +71,8 @@ func Run(ctx context.Context, c config.Config, out, errw io.Writer) error {
 	select {
 	case <-ctx.Done():
 		log.Info("stopping")
+	case <-a.replaced:
+		err = sqlstore.ErrReplaced
 	case err = <-failed:
 		err = fmt.Errorf("the server stopped by itself: %w", err)
 	}
@@ -79,14 +81,15 @@ func Run(ctx context.Context, c config.Config, out, errw io.Writer) error {
 
 // app is everything that lives as long as the server.
 type app struct {
-	config  config.Config
-	log     *slog.Logger
-	store   chat.Store
-	service *chat.Service
-	layer   *channels.Layer
-	broker  broker       // nil: this process is alone
-	redis   redis.Broker // the same, if it is of Redis
-	relay   *live.Relay  // before the broker
+	config   config.Config
+	log      *slog.Logger
+	store    chat.Store
+	replaced <-chan struct{} // another database stands where the store was
+	service  *chat.Service
+	layer    *channels.Layer
+	broker   broker       // nil: this process is alone
+	redis    redis.Broker // the same, if it is of Redis
+	relay    *live.Relay  // before the broker
 
 	brokerName   string // Redis or NATS, for people
 	brokerStates func() []brokerState
@@ -108,14 +111,16 @@ type app struct {
 // open builds the parts from the store upwards.
 func open(ctx context.Context, c config.Config, log *slog.Logger) (*app, error) {
 	a := &app{config: c, log: log, metrics: metrics.New(), stopBridge: func(context.Context) {}}
-	if err := os.MkdirAll(c.Data, 0o700); err != nil {
-		return nil, fmt.Errorf("cannot make the data folder %s: choose another with --data: %w", c.Data, reason(err))
+	if !c.PostgreSQL() {
+		if err := os.MkdirAll(c.Data, 0o700); err != nil {
+			return nil, fmt.Errorf("cannot make the data folder %s: choose another with --data: %w", c.Data, reason(err))
+		}
 	}
-	store, err := sqlstore.Open(ctx, c.SQLitePath(), log)
+	store, err := sqlstore.Open(ctx, c.StoreAt(), log)
 	if err != nil {
 		return nil, err
 	}
-	a.store = store
+	a.store, a.replaced = store, store.Replaced()
 	if err := a.build(ctx); err != nil {
 		a.closeLayer()
 		return nil, errors.Join(err, store.Close())

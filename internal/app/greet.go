@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/url"
 	"strings"
 
 	"github.com/teahouse-chat/teahouse/internal/config"
@@ -20,7 +21,7 @@ func greet(w io.Writer, c config.Config, at net.Addr) {
 	if c.BaseURL != "" {
 		public = strings.TrimSuffix(c.BaseURL, "/") + "/"
 	}
-	fmt.Fprintf(w, "Teahouse is open at %s (data in %s)\n", public, c.Data)
+	fmt.Fprintf(w, "Teahouse is open at %s (data in %s)\n", public, keptIn(c))
 	switch {
 	case c.BaseURL != "" || !ok:
 		fmt.Fprintf(w, "Invite people: send them %schat/lobby/ or any other room name.\n", public)
@@ -32,6 +33,17 @@ func greet(w io.Writer, c config.Config, at net.Addr) {
 	default:
 		fmt.Fprintf(w, "Invite people: send them %schat/lobby/ or any other room name.\n", own)
 	}
+}
+
+// keptIn is where the messages are, for people: without a password.
+func keptIn(c config.Config) string {
+	if !c.PostgreSQL() {
+		return c.Data
+	}
+	if u, err := url.Parse(c.Store); err == nil {
+		return "PostgreSQL at " + u.Host + u.Path
+	}
+	return "PostgreSQL"
 }
 
 // networkAddress is the address by which others in the network reach this

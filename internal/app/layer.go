@@ -33,7 +33,7 @@ func (a *app) openLayer() error {
 		}
 		a.relay = live.NewRelay(live.RelayOptions{
 			Broker: a.broker, Logger: a.log,
-			Shared: false, // a database in a file belongs to one process
+			Shared: a.config.PostgreSQL(), // a database in a file belongs to one process
 		})
 		o.Broker = a.relay
 	}

@@ -23,7 +23,7 @@ import (
 type Config struct {
 	Listen    string     // host:port of the chat; an empty host is every address
 	Data      string     // folder for everything kept on disk; may not exist yet
-	Store     string     // "" or "sqlite:" and a path; see SQLitePath
+	Store     string     // "", "sqlite:" and a path, or a URL of PostgreSQL; see StoreAt
 	Layer     string     // Memory, or a URL as redis.ParseURL or nats.ParseURL reads it
 	Django    Django     // rooms that a Django site shares
 	LogLevel  slog.Level // least severe level written
@@ -57,8 +57,16 @@ func Default() Config {
 	return c
 }
 
-// SQLitePath is the database file: the one of Store, or teahouse.db in Data.
-func (c Config) SQLitePath() string {
+// PostgreSQL says that the store is a database that several servers may share.
+func (c Config) PostgreSQL() bool { return isPostgres(c.Store) }
+
+// StoreAt is where the store is: the URL of PostgreSQL, which may hold a
+// password, or the path of SQLite's file, which is teahouse.db in Data unless
+// Store names another.
+func (c Config) StoreAt() string {
+	if c.PostgreSQL() {
+		return c.Store
+	}
 	if path, ok := strings.CutPrefix(c.Store, sqliteScheme); ok {
 		return path
 	}

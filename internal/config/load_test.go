@@ -33,8 +33,8 @@ func TestNothingSetIsTheDefault(t *testing.T) {
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("Load with nothing set (-want +got):\n%s", d)
 	}
-	if got, want := got.SQLitePath(), filepath.Join("teahouse-data", "teahouse.db"); got != want {
-		t.Errorf("SQLitePath() = %q, want %q", got, want)
+	if got, want := got.StoreAt(), filepath.Join("teahouse-data", "teahouse.db"); got != want {
+		t.Errorf("StoreAt() = %q, want %q", got, want)
 	}
 }
 
@@ -94,8 +94,8 @@ log-format = "json"
 			if d := cmp.Diff(want, got); d != "" {
 				t.Errorf("(-want +got):\n%s", d)
 			}
-			if got.SQLitePath() != "x.db" {
-				t.Errorf("SQLitePath() = %q, want x.db", got.SQLitePath())
+			if got.StoreAt() != "x.db" {
+				t.Errorf("StoreAt() = %q, want x.db", got.StoreAt())
 			}
 		})
 	}
@@ -149,7 +149,8 @@ func TestAMistakeIsOneSentenceThatSaysWhatToDo(t *testing.T) {
 		{"an address without a port", nil, []string{"TEAHOUSE_LISTEN=localhost"}, "TEAHOUSE_LISTEN is \"localhost\": say host:port"},
 		{"an admin address without a port", []string{"--admin", "on"}, nil, "or say off"},
 		{"no folder", []string{"--data="}, nil, "name a folder"},
-		{"a store that is not supported", []string{"--store", "postgres://me:secret@db/x"}, nil, `"postgres:" is not supported: say sqlite:PATH`},
+		{"a store that is not supported", []string{"--store", "mysql://me:secret@db/x"}, nil, `"mysql:" is not supported: say sqlite:PATH or postgres://`},
+		{"a store without a database", []string{"--store", "postgres://"}, nil, `names no database: say postgres://`},
 		{"a store without a path", []string{"--store", "sqlite:"}, nil, "has no path"},
 		{"a layer that is not supported", []string{"--layer", "amqp://:secret@db"}, nil, `has the scheme "amqp", which is not supported: say memory, redis://`},
 		{"a layer that is a word", []string{"--layer", "redis"}, nil, `is "redis": say memory, redis://HOST:6379`},

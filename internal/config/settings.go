@@ -58,8 +58,8 @@ var settings = []setting{
 	},
 	{
 		name: "store", arg: "STORE", def: "",
-		help: "where messages are kept: sqlite:PATH; empty is teahouse.db in the data folder",
-		more: "SQLite is what this version supports. The file must be on a local disk: network file systems break its locks.",
+		help: "where messages are kept: sqlite:PATH or postgres://USER@HOST/NAME; empty is teahouse.db in the data folder",
+		more: "A SQLite file belongs to one server at a time and must be on a local disk: network file systems break its locks. A PostgreSQL database (14 or newer, encoding UTF8) may be shared by several servers, which then are one chat; give them the same `--layer` of Redis or NATS too, or people on one server see what is said on another up to 5 s late. Forms: `postgres://user:password@host:5432/name?sslmode=verify-full`, several hosts with commas between, of which the one that can be written is used; `postgresql://` is the same. Put the URL into the environment or the file when it holds a password: others on the machine can read flags.",
 		set:  one(setStore),
 	},
 	{
@@ -154,13 +154,21 @@ func setData(c *Config, v string) error {
 func setStore(c *Config, v string) error {
 	path, isSQLite := strings.CutPrefix(v, sqliteScheme)
 	switch {
+	case isPostgres(v):
+		if rest := v[strings.Index(v, "://")+len("://"):]; rest == "" {
+			return errors.New("names no database: say postgres://USER:PASSWORD@HOST:5432/NAME")
+		}
 	case v != "" && !isSQLite:
-		return fmt.Errorf("%s is not supported: say sqlite:PATH, or leave it out for teahouse.db in the data folder", schemeOf(v))
+		return fmt.Errorf("%s is not supported: say sqlite:PATH or postgres://USER:PASSWORD@HOST:5432/NAME, or leave it out for teahouse.db in the data folder", schemeOf(v))
 	case isSQLite && path == "":
 		return errors.New("has no path: say sqlite:PATH, such as sqlite:/var/lib/teahouse/teahouse.db")
 	}
 	c.Store = v
 	return nil
+}
+
+func isPostgres(store string) bool {
+	return strings.HasPrefix(store, "postgres://") || strings.HasPrefix(store, "postgresql://")
 }
 
 func setOrigins(c *Config, values []string) error {

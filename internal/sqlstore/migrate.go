@@ -51,6 +51,7 @@ func migrations(dialect string) ([]migration, error) {
 // are one transaction, so that an interrupted upgrade goes on where it stopped.
 // Of several servers that start at once, one makes a step and the others wait.
 func migrate(ctx context.Context, d dialect, conn *sql.Conn, steps []migration, log *slog.Logger) error {
+	fresh := false
 	for {
 		version, err := schemaVersion(ctx, d, conn)
 		if err != nil {
@@ -62,6 +63,7 @@ func migrate(ctx context.Context, d dialect, conn *sql.Conn, steps []migration, 
 		if version == len(steps) {
 			return nil
 		}
+		fresh = fresh || version == 0
 		step, start, mine := steps[version], time.Now(), false
 		err = inTransaction(ctx, d, conn, func() error {
 			if d.guard != "" {
@@ -79,7 +81,7 @@ func migrate(ctx context.Context, d dialect, conn *sql.Conn, steps []migration, 
 		if err != nil {
 			return fmt.Errorf("migration %d (%s): %w", step.version, step.name, err)
 		}
-		if mine && version > 0 { // a new database is not an upgrade
+		if mine && !fresh { // a new database is not an upgrade
 			log.Info("upgraded the database", "version", step.version, "step", step.name,
 				"took", time.Since(start).Round(time.Millisecond))
 		}

@@ -114,6 +114,7 @@ func (s *Store) greet(ctx context.Context, conn *pgx.Conn, use use) error {
 		return fmt.Errorf("recognising the database: %w", err)
 	}
 	if origin != s.origin {
+		s.replace.Do(func() { close(s.replaced) })
 		return ErrReplaced
 	}
 	return nil

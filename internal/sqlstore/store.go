@@ -68,6 +68,8 @@ type Store struct {
 	settings chat.Settings
 	lock     *os.File // SQLite: keeps other servers away, and holds the mark
 	origin   string   // PostgreSQL: which database this is, see originQuery; empty until it is known
+	replaced chan struct{}
+	replace  sync.Once // closes replaced
 
 	// guarded by mu: one writes at a time
 	mu     sync.Mutex
@@ -113,7 +115,7 @@ func Open(ctx context.Context, at string, log *slog.Logger) (*Store, error) {
 	if log == nil {
 		log = slog.Default()
 	}
-	s := &Store{dialect: postgres, log: log}
+	s := &Store{dialect: postgres, log: log, replaced: make(chan struct{})}
 	if !IsPostgres(at) {
 		s.dialect = sqlite
 		var err error
@@ -197,6 +199,9 @@ func (s *Store) Settings(ctx context.Context) (chat.Settings, error) {
 	}
 	return s.settings, ctx.Err()
 }
+
+// Replaced is closed when calls have begun to fail with ErrReplaced.
+func (s *Store) Replaced() <-chan struct{} { return s.replaced }
 
 // Close ends the store after the write under way. Calling it again does
 // nothing.
