@@ -21,6 +21,7 @@ type Join struct {
 	After *int64 `json:"after,omitempty"` // last seq the client holds; nil asks for the newest page
 	Limit int    `json:"limit,omitempty"` // size of that newest page, at most MaxHistory; 0 is 50
 	Epoch string `json:"epoch,omitempty"` // as in Hello, for this room
+	All   bool   `json:"all,omitempty"`   // replay all that follows After, however much, in place of a reset
 }
 
 // Leave ends a room's live messages.

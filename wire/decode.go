@@ -81,7 +81,7 @@ func (r *reader) frame(typ string) Frame {
 	case TypeHello:
 		return Hello{Client: r.text("client"), Locale: r.text("locale"), Token: r.text("token"), Epoch: r.text("epoch")}
 	case TypeJoin:
-		return Join{Room: r.need("room"), After: r.integer("after"), Limit: r.limit(), Epoch: r.text("epoch")}
+		return Join{Room: r.need("room"), After: r.integer("after"), Limit: r.limit(), Epoch: r.text("epoch"), All: r.flag("all")}
 	case TypeLeave:
 		return Leave{Room: r.need("room")}
 	case TypeHistory:
@@ -169,6 +169,18 @@ func (r *reader) text(key string) string { return string(r.raw(key)) }
 func (r *reader) need(key string) string {
 	r.demand(key)
 	return r.text(key)
+}
+
+// flag reads true or false; absent is false.
+func (r *reader) flag(key string) bool {
+	switch value := r.value(key); string(value) {
+	case "", "false":
+		return false
+	case "true":
+		return true
+	}
+	r.note(CodeBadType, "Field "+key+" must be true or false.")
+	return false
 }
 
 // integer reads a whole number of at least 0; absent is nil. Numbers beyond

@@ -16,8 +16,8 @@ func (f Hello) encode(ref string) []byte {
 }
 
 func (f Join) encode(ref string) []byte {
-	return open(TypeJoin, ref, 80+len(f.Room)+len(f.Epoch)).
-		text("room", f.Room).position("after", f.After).nonzero("limit", int64(f.Limit)).given("epoch", f.Epoch).close()
+	return open(TypeJoin, ref, 92+len(f.Room)+len(f.Epoch)).
+		text("room", f.Room).position("after", f.After).nonzero("limit", int64(f.Limit)).given("epoch", f.Epoch).mark("all", f.All).close()
 }
 
 func (f Leave) encode(ref string) []byte {

@@ -283,7 +283,7 @@ var refClientFrames = map[string]func(*fields) wire.Frame{
 		return wire.Hello{Client: f.text("client"), Locale: f.text("locale"), Token: f.text("token"), Epoch: f.text("epoch")}
 	},
 	wire.TypeJoin: func(f *fields) wire.Frame {
-		return wire.Join{Room: f.need("room"), After: f.integer("after"), Limit: f.limit(), Epoch: f.text("epoch")}
+		return wire.Join{Room: f.need("room"), After: f.integer("after"), Limit: f.limit(), Epoch: f.text("epoch"), All: f.flag("all")}
 	},
 	wire.TypeLeave: func(f *fields) wire.Frame { return wire.Leave{Room: f.need("room")} },
 	wire.TypePost: func(f *fields) wire.Frame {
@@ -343,6 +343,14 @@ func (f *fields) integer(key string) *int64 {
 		f.note(err)
 	}
 	return n
+}
+
+func (f *fields) flag(key string) bool {
+	raw, ok := f.rawObject[key]
+	if ok && string(raw) != "true" && string(raw) != "false" {
+		f.note(fail(wire.CodeBadType, "Field "+key+" must be true or false."))
+	}
+	return string(raw) == "true"
 }
 
 // limit is a page size: 50 when absent, clamped to wire.MaxHistory.

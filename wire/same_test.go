@@ -64,7 +64,7 @@ var (
 // keys are what the frames have, once by an escape, and others; four are two
 // keys in two spellings.
 var keys = []string{
-	`"room"`, `"text"`, `"message"`, `"ref"`, `"nonce"`, `"limit"`, `"after"`, `"before"`, `"around"`, `"name"`, `"epoch"`, `"type"`,
+	`"room"`, `"text"`, `"message"`, `"ref"`, `"nonce"`, `"limit"`, `"after"`, `"before"`, `"around"`, `"name"`, `"epoch"`, `"all"`, `"type"`,
 	`"\u0074ype"`, `"Type"`, `""`, `"x"`, `"\ud800"`, "\"\ufffd\"",
 }
 
@@ -153,6 +153,7 @@ func TestDecodersDoWhatTheReferenceDoesWithEachValue(t *testing.T) {
 		checkDecoders(t, []byte(v))
 		for _, key := range keys {
 			checkDecoders(t, []byte(`{"type":"post","room":"a","text":"t",`+key+`:`+v+`}`))
+			checkDecoders(t, []byte(`{"type":"join","room":"a",`+key+`:`+v+`}`))
 			checkDecoders(t, []byte(`{"type":"history","room":"a","x":{`+key+`:[[],`+v+`]},`+key+`:`+v+`}`))
 		}
 	}

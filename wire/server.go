@@ -23,7 +23,8 @@ type Limits struct {
 }
 
 // Joined answers Join. The messages after After up to Last follow at once in
-// Messages frames, then the live ones.
+// Messages frames, then the live ones. Those of a Join with All may go on in
+// Messages frames for a while, with what was said during the replay.
 type Joined struct {
 	Ref   string `json:"ref,omitempty"`
 	Room  string `json:"room"` // canonical spelling: use it from here on

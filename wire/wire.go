@@ -26,7 +26,7 @@ const (
 	MaxNonce   = 64       // characters of a nonce
 	MaxRef     = 64       // characters of a ref
 	MaxHistory = 200      // messages in one page of history
-	MaxReplay  = 500      // missed messages replayed on a join; more is a reset
+	MaxReplay  = 500      // missed messages replayed on a join that does not say All; more is a reset
 	MaxRooms   = 64       // rooms joined by one socket
 	MaxDepth   = 16       // nesting of a client frame's JSON
 	MaxKeys    = 64       // keys in one JSON object of a client frame

@@ -97,6 +97,7 @@ type Position struct {
 	After int64  // newest seq held; negative for none, 0 for the beginning
 	Epoch string // that After belongs to; needed when After > 0
 	Limit int    // size of the newest page, when that is what they get
+	All   bool   // go on from After however much follows it
 }
 
 // Resumption is what a reader has to be given: the messages with After < seq
@@ -110,7 +111,7 @@ type Resumption struct {
 }
 
 // Resume decides how a reader goes on: from their position when it is known and
-// at most MaxReplay messages behind, else with the newest page. An unknown room
+// at most MaxReplay messages behind, or they want All, else with the newest page. An unknown room
 // is an empty one. Errors: ErrBadRoom, ErrBadEpoch for a position of another
 // epoch or of none, ErrBadSeq for one that the room has not reached,
 // ErrUnavailable.
@@ -130,7 +131,7 @@ func (s *Service) Resume(ctx context.Context, room string, p Position) (Resumpti
 	switch {
 	case p.After > at.LastSeq:
 		return Resumption{}, ErrBadSeq
-	case p.After < 0, at.LastSeq-p.After > MaxReplay:
+	case p.After < 0, !p.All && at.LastSeq-p.After > MaxReplay:
 		r.Reset = p.After >= 0
 		r.After = max(0, at.LastSeq-int64(pageLimit(p.Limit)))
 	}
