@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/teahouse-chat/teahouse/internal/api"
+	"github.com/teahouse-chat/teahouse/internal/auth"
 )
 
 // handler is the whole site.
@@ -24,10 +25,12 @@ func (a *app) handler() http.Handler {
 		Follower:   a.live,
 		Sockets:    sockets{a.limiter},
 	}))
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "ok") })
-	mux.HandleFunc("GET /readyz", a.readyz)
 	mux.Handle("/", a.pages)
-	return a.logged(strict(a.sites.Protect(mux)))
+	all := http.NewServeMux() // a balancer asks after health by whatever name it knows this server
+	all.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "ok") })
+	all.HandleFunc("GET /readyz", a.readyz)
+	all.Handle("/", a.sites.Protect(mux))
+	return auth.Forwarded(a.config.TrustedProxies, a.logged(strict(all)))
 }
 
 // readyz says whether visitors should be sent here.
@@ -112,6 +115,6 @@ func (a *app) logged(next http.Handler) http.Handler {
 		}
 		method, where, start := r.Method, path.Clean(r.URL.Path), time.Now()
 		next.ServeHTTP(w, r)
-		a.log.Debug("request", "method", method, "path", where, "took", time.Since(start))
+		a.log.Debug("request", "client", r.RemoteAddr, "method", method, "path", where, "took", time.Since(start))
 	})
 }

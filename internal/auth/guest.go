@@ -164,7 +164,7 @@ func (g *Guests) Guest(w http.ResponseWriter, r *http.Request) (chat.Login, erro
 	return login, nil
 }
 
-func (g *Guests) tls(r *http.Request) bool { return g.secure || r.TLS != nil }
+func (g *Guests) tls(r *http.Request) bool { return g.secure || Scheme(r) == "https" }
 
 // cookieName has the prefix that keeps other hosts and plain HTTP from planting
 // the cookie, where browsers allow the prefix (RFC 6265bis, section 4.1.3.2).

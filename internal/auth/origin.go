@@ -139,10 +139,6 @@ func (s *Sites) AllowSocket(r *http.Request) bool {
 	if s.base != "" && strings.HasPrefix(s.base, "https:") {
 		return false // an http page of the same host is another site
 	}
-	scheme := "http"
-	if r.TLS != nil {
-		scheme = "https"
-	}
-	own, _, err := parseOrigin(scheme + "://" + r.Host)
+	own, _, err := parseOrigin(Scheme(r) + "://" + r.Host)
 	return err == nil && origin == own
 }

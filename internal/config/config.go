@@ -14,6 +14,7 @@ package config
 
 import (
 	"log/slog"
+	"net/netip"
 	"path/filepath"
 	"strings"
 )
@@ -21,19 +22,20 @@ import (
 // Config is a complete and checked set of values. The zero value is not one:
 // take it from Load or Default.
 type Config struct {
-	Listen    string     // host:port of the chat; an empty host is every address
-	Data      string     // folder for everything kept on disk; may not exist yet
-	Store     string     // "", "sqlite:" and a path, or a URL of PostgreSQL; see StoreAt
-	Layer     string     // Memory, or a URL as redis.ParseURL or nats.ParseURL reads it
-	Django    Django     // rooms that a Django site shares
-	LogLevel  slog.Level // least severe level written
-	LogFormat string     // "text" or "json"
-	Origins   []string   // further allowed origins, as browsers spell them: scheme://host[:port] in lower case
-	BaseURL   string     // public address without a trailing slash; "" is what the request says
-	Limits    bool       // false switches off every rate and every count of sockets
-	Backlog   int64      // bytes that may wait for slow clients together, at least 1 MiB
-	Admin     string     // host:port of metrics; "" is off
-	File      string     // file that was read; "" is none
+	Listen         string         // host:port of the chat; an empty host is every address
+	Data           string         // folder for everything kept on disk; may not exist yet
+	Store          string         // "", "sqlite:" and a path, or a URL of PostgreSQL; see StoreAt
+	Layer          string         // Memory, or a URL as redis.ParseURL or nats.ParseURL reads it
+	Django         Django         // rooms that a Django site shares
+	LogLevel       slog.Level     // least severe level written
+	LogFormat      string         // "text" or "json"
+	Origins        []string       // further allowed origins, as browsers spell them: scheme://host[:port] in lower case
+	BaseURL        string         // public address without a trailing slash; "" is what the request says
+	TrustedProxies []netip.Prefix // networks of reverse proxies, masked; nil is none
+	Limits         bool           // false switches off every rate and every count of sockets
+	Backlog        int64          // bytes that may wait for slow clients together, at least 1 MiB
+	Admin          string         // host:port of metrics; "" is off
+	File           string         // file that was read; "" is none
 }
 
 // Memory is the Layer of a single process.

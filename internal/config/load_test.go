@@ -178,6 +178,12 @@ func TestAMistakeIsOneSentenceThatSaysWhatToDo(t *testing.T) {
 		{"every origin at once", []string{"--origin", "https://*.example"}, nil, "name each origin exactly"},
 		{"an origin with half a port", []string{"--origin", "https://a.example:"}, nil, "a colon but no port"},
 		{"an origin with a wrong port", []string{"--origin", "https://a.example:99999"}, nil, "a number from 0 to 65535"},
+		{"a proxy by its name", []string{"--trusted-proxy", "proxy.example"}, nil, `--trusted-proxy is "proxy.example": say an address or a network`},
+		{"a proxy with a port", nil, []string{"TEAHOUSE_TRUSTED_PROXY=10.0.0.1,10.0.0.2:80"}, `TEAHOUSE_TRUSTED_PROXY number 2 is "10.0.0.2:80": say an address`},
+		{"an address where a network was meant", []string{"--trusted-proxy", "10.0.0.1/8"}, nil, `say 10.0.0.0/8 for the network, or 10.0.0.1 for the one address`},
+		{"the same in the form of IPv6", []string{"--trusted-proxy", "::ffff:10.0.0.1/104"}, nil, `say 10.0.0.0/8 for the network`},
+		{"more than all of IPv4 as IPv6", []string{"--trusted-proxy", "::ffff:0:0/90"}, nil, `say an address or a network`},
+		{"everybody as a proxy", file("trusted-proxy = [\"0.0.0.0/0\"]"), nil, "trusts everybody"},
 		{"a base URL with a path", []string{"--base-url", "https://a.example/chat"}, nil, "holds more than"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -94,13 +94,19 @@ var settings = []setting{
 	{
 		name: "base-url", arg: "URL", def: "",
 		help: "public address in invitations, such as https://chat.example.org; empty takes the visitor's",
-		more: "Set it behind a reverse proxy that changes the Host header. It is an allowed origin too.",
+		more: "Set it behind a reverse proxy: its host is one that this server answers for, and with https the cookies are for https alone. It is an allowed origin too.",
 		set:  one(setBaseURL),
+	},
+	{
+		name: "trusted-proxy", arg: "ADDRESS", list: true,
+		help: "address or network of a reverse proxy whose X-Forwarded headers are believed; may be repeated",
+		more: proxiesMore,
+		set:  setTrustedProxies,
 	},
 	{
 		name: "limits", arg: "on|off", def: "on",
 		help: "limits of rates and of sockets per address and person; off is for benchmarks",
-		more: "Sizes of messages and frames are limited always. Behind a reverse proxy every visitor comes from the proxy's address, so the limits per address count them together.",
+		more: "Sizes of messages and frames are limited always. Behind a reverse proxy say `--trusted-proxy` too, or the limits per address count all visitors together.",
 		set:  one(func(c *Config, v string) (err error) { c.Limits, err = onOff(v); return err }),
 	},
 	{

@@ -79,10 +79,7 @@ func (p *Pages) origin(r *http.Request) string {
 	if !plainHost.MatchString(r.Host) {
 		return ""
 	}
-	if r.TLS != nil {
-		return "https://" + r.Host
-	}
-	return "http://" + r.Host
+	return auth.Scheme(r) + "://" + r.Host
 }
 
 // roomPath is the path of a room's page; slug is canonical.
