@@ -15,7 +15,8 @@ import (
 //
 // The order matters. The group comes first, held, so that whatever is published
 // from here on waits; then the store is read, which holds everything published
-// before; then the hold lets go what the store did not have.
+// before; then the hold lets go what the store did not have. Who missed more
+// than may wait in a hold leaves the group again until catchUp has shortened it.
 func (r *rich) join(ctx context.Context, c *channels.Conn, ref string, f wire.Join) error {
 	about := wire.ErrorFrame{Ref: ref, Room: f.Room}
 	room, err := chat.RoomSlug(f.Room)
@@ -53,21 +54,74 @@ func (r *rich) join(ctx context.Context, c *channels.Conn, ref string, f wire.Jo
 	if err != nil {
 		return err
 	}
-	for page, err := range r.server.service.Replay(read, replay) {
-		if err != nil {
-			return storeFailed(err)
-		}
-		if err := c.SendWait(ctx, frame(wire.Messages{Room: room, Messages: messages(page)})); err != nil {
+	if isLong(replay) {
+		if hold, replay, err = r.catchUp(ctx, c, replay); err != nil {
 			return err
 		}
+	}
+	if err := r.replay(ctx, c, replay); err != nil {
+		return err
 	}
 	hold.Release(replay.Last)
 	return nil
 }
 
+// isLong says that more was missed than is read while a group's events wait.
+func isLong(r chat.Resumption) bool { return r.Last-r.After > chat.MaxReplay }
+
+// catchUp leaves the group of a room that was joined, sends the log until not
+// much of it is left, and joins again. It returns what is left. The log grows
+// meanwhile, but less each time, since it is read faster than it is written; and
+// whatever ends the socket, its client has got on and resumes from there.
+func (r *rich) catchUp(ctx context.Context, c *channels.Conn, left chat.Resumption) (*channels.Hold, chat.Resumption, error) {
+	group := r.server.groups.of(left.Room)
+	if err := c.GroupDiscard(ctx, group); err != nil {
+		return nil, left, err
+	}
+	var err error
+	for isLong(left) {
+		if err := r.replay(ctx, c, left); err != nil {
+			return nil, left, err
+		}
+		if left, err = r.behind(ctx, left.Room, left.Last); err != nil {
+			return nil, left, err
+		}
+	}
+	hold, err := c.GroupJoin(ctx, group)
+	if err != nil {
+		return nil, left, err
+	}
+	left, err = r.behind(ctx, left.Room, left.After)
+	return hold, left, err
+}
+
+// behind is what the log has behind a position.
+func (r *rich) behind(ctx context.Context, room string, after int64) (chat.Resumption, error) {
+	s := r.server.service
+	left, err := s.Resume(context.WithoutCancel(ctx), room, chat.Position{After: after, Epoch: s.Epoch(), All: true})
+	if err != nil {
+		return left, storeFailed(err)
+	}
+	return left, nil
+}
+
+// replay sends what a resumption promises. It waits for a client that is slow
+// to take it, and holds one page meanwhile.
+func (r *rich) replay(ctx context.Context, c *channels.Conn, what chat.Resumption) error {
+	for page, err := range r.server.service.Replay(context.WithoutCancel(ctx), what) {
+		if err != nil {
+			return storeFailed(err)
+		}
+		if err := c.SendWait(ctx, frame(wire.Messages{Room: what.Room, Messages: messages(page)})); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // position is where the client says it stands.
 func (r *rich) position(f wire.Join) chat.Position {
-	at := chat.Position{After: -1, Limit: f.Limit, Epoch: f.Epoch}
+	at := chat.Position{After: -1, Limit: f.Limit, Epoch: f.Epoch, All: f.All}
 	if at.Epoch == "" {
 		at.Epoch = r.epoch
 	}
