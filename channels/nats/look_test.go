@@ -21,7 +21,7 @@ func TestAServerTellsAboutItself(t *testing.T) {
 	if got.Host != server.Address || got.Version == "" || got.MaxPayload != 4096 || got.TLS || got.Others != 0 || got.RoundTrip <= 0 {
 		t.Errorf("got %+v", got)
 	}
-	o.Password = "wr0ng"
+	o.Servers, o.Password = o.Servers[1:], "wr0ng"
 	if _, err := nats.Look(t.Context(), o); err == nil || !strings.Contains(err.Error(), "Authorization") || strings.Contains(err.Error(), "wr0ng") {
 		t.Errorf("a wrong password: %v", err)
 	}
