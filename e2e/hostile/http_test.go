@@ -83,6 +83,9 @@ func TestMalformedRequests(t *testing.T) {
 	for _, r := range rows {
 		s.row(t, r.name, func(t *testing.T) {
 			for _, path := range everywhere {
+				if path == "/healthz" && r.want[0] == http.StatusMisdirectedRequest {
+					continue // balancers ask by the name they know
+				}
 				s.sendRaw(t, r, path)
 			}
 		})

@@ -63,6 +63,7 @@ func Run(ctx context.Context, c config.Config, out, errw io.Writer) error {
 	log.Info("started", "listen", main.Addr().String(), "version", version(), "store", keptIn(c))
 	a.startBridge()
 	a.ready.Store(true)
+	notify(log, notifyReady)
 	a.background.Go(func() { tendMemory(a.streams, memoryEvery) })
 	failed := make(chan error, len(servers))
 	for _, s := range servers {
@@ -71,6 +72,7 @@ func Run(ctx context.Context, c config.Config, out, errw io.Writer) error {
 	select {
 	case <-ctx.Done():
 		log.Info("stopping")
+		notify(log, notifyStopping)
 	case <-a.replaced:
 		err = sqlstore.ErrReplaced
 	case err = <-failed:
