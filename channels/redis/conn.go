@@ -4,24 +4,26 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"log/slog"
-	"math/rand/v2"
-	"net"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
-	"github.com/redis/rueidis"
+	redigo "github.com/gomodule/redigo/redis"
 )
 
 // Times of connections.
 const (
-	dialTimeout  = 3 * time.Second
+	dialTimeout  = 3 * time.Second  // until a server has answered the greeting
 	replyTimeout = 10 * time.Second // a server that answers nothing for so long is taken for lost
 	pingAfter    = 5 * time.Second  // of silence
 	minBackoff   = 100 * time.Millisecond
 	maxBackoff   = 5 * time.Second
 )
+
+// maxIdle bounds the links that are kept for the next who has to wait in Redis.
+const maxIdle = 8
 
 // State is what a broker knows of one of its hosts.
 type State struct {
@@ -35,32 +37,31 @@ type State struct {
 //
 // A command is sent once: one that failed may or may not have been done. All
 // commands that do not block share one connection and are done in the order in
-// which they were sent, unless that connection was lost between them.
+// which they were sent, unless that connection was lost between them. Who waits
+// in Redis, or listens, has a link of its own.
 type conn struct {
 	// fixed
-	host   host
-	option rueidis.ClientOption
-	ctx    context.Context // of dialling, ends with close
-	end    context.CancelFunc
-	log    *slog.Logger
-	opens  chan struct{} // holds 1: who opens the client
+	host    host
+	tls     *tls.Config     // nil without TLS
+	ctx     context.Context // of dialling, ends with close
+	end     context.CancelFunc
+	log     *slog.Logger
+	opens   chan struct{} // holds 1: who opens the shared connection
+	running sync.WaitGroup
 
 	odd sync.Once // the first message that could not be read
 
 	// guarded by mu
-	mu     sync.Mutex
-	open   rueidis.Client // nil before it is asked for
-	closed bool
-	dials  map[string]*dialing // by address
-	state  State
-	told   bool // that the host is down is in the log
-}
-
-// dialing is what is known of an address that could not be reached.
-type dialing struct {
-	failures int
-	again    time.Time // not to be dialled before
-	err      error
+	mu       sync.Mutex
+	shared   *pipe          // nil before it is asked for; it may be broken
+	links    map[*link]bool // all that are open to the server
+	idle     []*link        // those of them that nobody uses, the latest last
+	closed   bool
+	dials    map[string]*dialing // by address
+	sentinel int                 // index of the one to ask first
+	watching bool                // the Sentinels are asked now and then
+	state    State
+	told     bool // that the host is down is in the log
 }
 
 var errClosed = errors.New("redis: the broker is closed")
@@ -69,39 +70,50 @@ func newConn(h host, config *tls.Config, log *slog.Logger) *conn {
 	c := &conn{
 		host: h, log: log,
 		opens: make(chan struct{}, 1),
+		links: make(map[*link]bool),
 		dials: make(map[string]*dialing),
 		state: State{Host: h.name},
 	}
 	c.ctx, c.end = context.WithCancel(context.Background())
-	dialer := net.Dialer{Timeout: dialTimeout, KeepAlive: pingAfter}
-	c.option = rueidis.ClientOption{
-		InitAddress: h.addrs, Username: h.user, Password: h.password, SelectDB: h.db,
-		ClientName: "teahouse", Dialer: dialer, DialCtxFn: c.dial, ConnWriteTimeout: replyTimeout,
-		ReadBufferEachConn: 64 << 10, WriteBufferEachConn: 64 << 10,
-		ForceSingleClient: true, PipelineMultiplex: -1, // one connection: order
-		AlwaysPipelining: true, // who always reads learns at once that a connection is lost
-		DisableCache:     true, DisableRetry: true,
-	}
 	if h.tls {
-		if config == nil {
-			config = &tls.Config{}
-		}
-		c.option.TLSConfig = config
-	}
-	if h.master != "" {
-		c.option.Sentinel = rueidis.SentinelOption{
-			MasterSet: h.master, Username: h.sentinelUser, Password: h.sentinelPassword,
-			Dialer: dialer, TLSConfig: c.option.TLSConfig, TopologyRefreshInterval: pingAfter,
+		if c.tls = config; config == nil {
+			c.tls = &tls.Config{}
 		}
 	}
 	return c
 }
 
-// client is the host's client, opened if need be. That fails at once when the
+// do sends commands together, after those of earlier calls, and waits for the
+// answers; one of them may be an error of the server, a redigo.Error. An error is
+// that of the connection.
+func (c *conn) do(ctx context.Context, commands ...command) ([]any, error) {
+	if len(commands) == 0 {
+		return nil, nil
+	}
+	p, err := c.pipe(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return p.do(ctx, commands)
+}
+
+// one is do with one command, where an error of the server is an error.
+func (c *conn) one(ctx context.Context, cmd command) (any, error) {
+	answers, err := c.do(ctx, cmd)
+	if err != nil {
+		return nil, err
+	}
+	if told, failed := answers[0].(redigo.Error); failed {
+		return nil, told
+	}
+	return answers[0], nil
+}
+
+// pipe is the shared connection, opened if need be. That fails at once when the
 // last attempt failed and the time for the next has not come.
-func (c *conn) client(ctx context.Context) (rueidis.Client, error) {
-	if open, err := c.opened(); open != nil || err != nil {
-		return open, err
+func (c *conn) pipe(ctx context.Context) (*pipe, error) {
+	if p, err := c.sound(); p != nil || err != nil {
+		return p, err
 	}
 	select {
 	case c.opens <- struct{}{}:
@@ -109,91 +121,87 @@ func (c *conn) client(ctx context.Context) (rueidis.Client, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	if open, err := c.opened(); open != nil || err != nil {
-		return open, err
+	if p, err := c.sound(); p != nil || err != nil {
+		return p, err
 	}
-	open, err := rueidis.NewClient(c.option)
+	l, err := c.connect(ctx)
 	if err != nil {
-		if open != nil {
-			open.Close()
+		return nil, err
+	}
+	p := newPipe(l)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil, errClosed // and the link is, too
+	}
+	c.shared = p
+	c.running.Go(p.write)
+	c.running.Go(p.read)
+	return p, nil
+}
+
+// sound is the shared connection unless it is broken.
+func (c *conn) sound() (*pipe, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil, errClosed
+	}
+	if c.shared == nil || c.shared.broken() {
+		return nil, nil
+	}
+	return c.shared, nil
+}
+
+// borrow is a link for one that waits in Redis for a moment; giveBack returns it
+// if it is whole.
+func (c *conn) borrow(ctx context.Context) (*link, error) {
+	for {
+		c.mu.Lock()
+		n := len(c.idle)
+		if n == 0 {
+			c.mu.Unlock()
+			return c.connect(ctx)
 		}
-		return nil, fmt.Errorf("redis: connect to %s: %w", c.host.name, err)
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed {
-		open.Close()
-		return nil, errClosed
-	}
-	c.open = open
-	return open, nil
-}
-
-func (c *conn) opened() (rueidis.Client, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed {
-		return nil, errClosed
-	}
-	return c.open, nil
-}
-
-// dial opens a connection of the client. An address that failed is left alone
-// for a while, which grows, and differs from process to process.
-func (c *conn) dial(ctx context.Context, addr string, d *net.Dialer, config *tls.Config) (net.Conn, error) {
-	c.mu.Lock()
-	last := c.dials[addr]
-	if last != nil && time.Now().Before(last.again) {
+		l := c.idle[n-1]
+		c.idle = c.idle[:n-1]
 		c.mu.Unlock()
-		return nil, last.err
+		if time.Since(l.idle) < pingAfter {
+			return l, nil
+		}
+		l.close() // it may be lost, and nobody would have noticed
+	}
+}
+
+func (c *conn) giveBack(l *link) {
+	c.mu.Lock()
+	keep := len(c.idle) < maxIdle && c.links[l]
+	if keep {
+		l.idle = time.Now()
+		c.idle = append(c.idle, l)
 	}
 	c.mu.Unlock()
-
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(c.ctx, cancel)()
-	var nc net.Conn
-	var err error
-	if config != nil {
-		nc, err = (&tls.Dialer{NetDialer: d, Config: config}).DialContext(ctx, c.host.network, addr)
-	} else {
-		nc, err = d.DialContext(ctx, c.host.network, addr)
+	if !keep {
+		l.close()
 	}
+}
 
+// enter counts a link among those that close closes, and forget does no more.
+func (c *conn) enter(l *link) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err == nil {
-		delete(c.dials, addr)
-		return nc, nil
+	if c.closed {
+		return errClosed
 	}
-	failed := &dialing{failures: 1, err: err}
-	if last != nil {
-		failed.failures += last.failures
-	}
-	failed.again = time.Now().Add(backoff(failed.failures))
-	c.dials[addr] = failed
-	return nil, err
+	c.links[l] = true
+	return nil
 }
 
-// backoff is how long to wait after so many failures in a row.
-func backoff(failures int) time.Duration {
-	d := maxBackoff
-	if failures < 7 {
-		d = min(d, minBackoff<<(failures-1))
-	}
-	return d/2 + rand.N(d/2)
-}
-
-// pause waits as long as backoff says, or until ctx ends.
-func pause(ctx context.Context, failures int) error {
-	t := time.NewTimer(backoff(failures))
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+func (c *conn) forget(l *link) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.links, l)
+	c.idle = slices.DeleteFunc(c.idle, func(other *link) bool { return other == l })
 }
 
 // up and down note, and log when it changes, whether events arrive.
@@ -225,17 +233,18 @@ func (c *conn) now() State {
 	return c.state
 }
 
-// close ends what uses the connection with errors.
+// close ends what uses the connection with errors, and waits for the goroutines.
 func (c *conn) close() {
 	c.end()
 	c.mu.Lock()
-	open := c.open
-	c.open, c.closed = nil, true
+	c.closed = true
 	c.state.Connected, c.state.Err = false, errClosed
+	open := slices.Collect(maps.Keys(c.links))
 	c.mu.Unlock()
-	if open != nil {
-		open.Close()
+	for _, l := range open {
+		l.close()
 	}
+	c.running.Wait()
 }
 
 // ignored logs why a message that came could not be read: of the first for all to

@@ -32,16 +32,16 @@ func entriesIn(t *testing.T, server *parts.RedisServer, key string) (blobs []str
 	}
 	via := newConn(c.settings.hosts[0], nil, nil)
 	defer via.close()
-	client, err := via.client(t.Context())
+	answer, err := via.one(t.Context(), command{"ZRANGE", key, "0", "-1", "WITHSCORES"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := client.Do(t.Context(), client.B().Zrange().Key(key).Min("0").Max("-1").Withscores().Build()).AsZScores()
+	got, _, err := poppedSome(answer)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, z := range got {
-		blobs, scores = append(blobs, z.Member), append(scores, z.Score)
+	for _, e := range got {
+		blobs, scores = append(blobs, string(e.blob)), append(scores, e.score)
 	}
 	return blobs, scores
 }

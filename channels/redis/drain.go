@@ -2,11 +2,13 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"time"
 
-	"github.com/redis/rueidis"
+	redigo "github.com/gomodule/redigo/redis"
 
 	"github.com/teahouse-chat/teahouse/channels"
 )
@@ -44,7 +46,7 @@ type reader struct {
 
 type entry struct {
 	score float64
-	blob  string
+	blob  []byte
 }
 
 func newReader(c *Core, s *server) *reader {
@@ -75,16 +77,14 @@ func (r *reader) pop(ctx context.Context) {
 // session takes entries over one connection, until it breaks. It tells whether
 // it ever worked.
 func (r *reader) session(ctx context.Context) (worked bool, err error) {
-	client, err := r.server.client(ctx)
+	l, err := r.server.connect(ctx)
 	if err != nil {
 		return false, err
 	}
-	c, release := client.Dedicate()
-	defer release()
-	defer context.AfterFunc(ctx, c.Close)()
-	defer c.Close() // an answer may be under way that nobody would read
+	defer l.close() // an answer may be under way that nobody would read
+	defer context.AfterFunc(ctx, l.close)()
 	for {
-		if err := r.sweep(c); err != nil {
+		if err := r.sweep(l); err != nil {
 			return worked, err
 		}
 		worked = true
@@ -92,11 +92,13 @@ func (r *reader) session(ctx context.Context) (worked bool, err error) {
 }
 
 // sweep waits for an entry and takes it and all behind it.
-func (r *reader) sweep(c rueidis.DedicatedClient) error {
-	ctx, cancel := context.WithTimeout(context.Background(), (popWait+5)*time.Second)
-	defer cancel()
-	first, err := poppedOne(c.Do(ctx, c.B().Bzpopmin().Key(r.core.key).Timeout(popWait).Build()))
-	if rueidis.IsRedisNil(err) {
+func (r *reader) sweep(l *link) error {
+	answers, err := l.ask((popWait+5)*time.Second, command{"BZPOPMIN", r.core.key, strconv.Itoa(popWait)})
+	var first entry
+	if err == nil {
+		first, err = poppedOne(answers[0])
+	}
+	if errors.Is(err, redigo.ErrNil) {
 		return nil
 	}
 	if err != nil {
@@ -104,7 +106,7 @@ func (r *reader) sweep(c rueidis.DedicatedClient) error {
 	}
 	r.put([]entry{first}, len(first.blob))
 	for before := 1; ; before = 0 {
-		if n, err := r.bulk(c, before); n == 0 || err != nil {
+		if n, err := r.bulk(l, before); n == 0 || err != nil {
 			return err
 		}
 	}
@@ -114,38 +116,44 @@ func (r *reader) sweep(c rueidis.DedicatedClient) error {
 // with what was taken just before, may have been so for others as well: what
 // they sent is lost. Of one that holds a single entry that says nothing, and
 // would make a gap of every event.
-func (r *reader) bulk(c rueidis.DedicatedClient, before int) (int, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
-	defer cancel()
+func (r *reader) bulk(l *link, before int) (int, error) {
 	count := min(max(popBytes/max(r.typical, 1), 1), maxPop)
-	answers := c.DoMulti(ctx,
-		c.B().Zcard().Key(r.core.key).Build(),
-		c.B().Zpopmin().Key(r.core.key).Count(int64(count)).Build())
-	waiting, err := answers[0].AsInt64()
-	if err != nil {
-		return 0, fmt.Errorf("count the entries: %w", err)
-	}
-	popped, err := answers[1].AsZScores()
+	answers, err := l.ask(requestTimeout,
+		command{"ZCARD", r.core.key},
+		command{"ZPOPMIN", r.core.key, strconv.Itoa(count)})
 	if err != nil {
 		return 0, fmt.Errorf("take entries: %w", err)
 	}
-	size := 0
-	for _, z := range popped {
-		size += len(z.Member)
+	waiting, err := redigo.Int(answers[0], nil)
+	if err != nil {
+		return 0, fmt.Errorf("count the entries: %w", err)
 	}
-	if waiting > 0 && int(waiting)+before >= r.core.capacity {
+	entries, size, err := poppedSome(answers[1])
+	if err != nil {
+		return 0, fmt.Errorf("take entries: %w", err)
+	}
+	if waiting > 0 && waiting+before >= r.core.capacity {
 		r.lose()
 	}
-	if len(popped) == 0 {
+	if len(entries) == 0 {
 		return 0, nil
 	}
-	entries := make([]entry, len(popped))
-	for i, z := range popped {
-		entries[i] = entry{z.Score, z.Member}
-	}
-	r.typical = size / len(popped)
+	r.typical = size / len(entries)
 	r.put(entries, size)
-	return len(popped), nil
+	return len(entries), nil
+}
+
+// poppedSome are the entries in an answer to ZPOPMIN, and the bytes of their
+// blobs.
+func poppedSome(answer any) (entries []entry, size int, err error) {
+	values, err := redigo.Values(answer, nil)
+	for i := 0; i+1 < len(values) && err == nil; i += 2 {
+		var e entry
+		e, err = asEntry(values[i], values[i+1])
+		entries = append(entries, e)
+		size += len(e.blob)
+	}
+	return entries, size, err
 }
 
 // put hands entries over, waiting while too many bytes wait already. If that
@@ -221,7 +229,7 @@ func (r *reader) one(ctx context.Context, e entry) {
 		r.lose()
 		return
 	}
-	event, to, err := r.core.open([]byte(e.blob))
+	event, to, err := r.core.open(e.blob)
 	if err != nil {
 		r.server.ignored(err)
 		return

@@ -2,13 +2,11 @@ package redis
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"sync"
-
-	"github.com/redis/rueidis"
+	"time"
 
 	"github.com/teahouse-chat/teahouse/channels"
 	"github.com/teahouse-chat/teahouse/channels/internal/inbox"
@@ -51,14 +49,12 @@ type listener struct {
 // arrival is a message that has come.
 type arrival struct {
 	topic  string // Redis channel
-	body   string
+	body   []byte
 	direct bool // to a channel of this process, whose name is topic
 }
 
 // Weight is its size in the inbox.
 func (a arrival) Weight() int { return len(a.topic) + len(a.body) }
-
-var errCut = errors.New("the connection was lost")
 
 func newFeed(p *PubSub, c *conn) *feed {
 	return &feed{
@@ -179,24 +175,23 @@ func (f *feed) run(ctx context.Context) {
 // session is one connection. It calls listening when it does, and worked tells
 // whether it came to that.
 func (f *feed) session(ctx context.Context, listening func()) (worked bool, err error) {
-	client, err := f.conn.client(ctx)
+	l, err := f.conn.connect(ctx)
 	if err != nil {
 		return false, err
 	}
-	c, release := client.Dedicate()
-	defer release()
-	s := &stream{feed: f}
-	gone := c.SetPubSubHooks(rueidis.PubSubHooks{OnMessage: s.message, OnSubscription: s.subscription})
-	defer func() {
-		c.Close()
-		<-gone // nothing is read any more, which the next connection would bring again
-	}()
+	s := newStream(f, l)
+	var reading sync.WaitGroup
+	reading.Go(s.read)
+	defer reading.Wait() // nothing is read any more, which the next connection would bring again
+	defer l.close()
 	pattern := "*." + f.broker.node.Process + "!*"
-	if err := c.Do(ctx, c.B().Psubscribe().Pattern(pattern).Build()).Error(); err != nil {
+	if err := s.change(ctx, "PSUBSCRIBE", pattern); err != nil {
 		return false, fmt.Errorf("subscribe: %w", err)
 	}
+	quiet := time.NewTicker(pingAfter)
+	defer quiet.Stop()
 	for {
-		if err := f.subscribe(ctx, c); err != nil {
+		if err := f.subscribe(ctx, s); err != nil {
 			return worked, fmt.Errorf("subscribe: %w", err)
 		}
 		if !worked {
@@ -206,11 +201,12 @@ func (f *feed) session(ctx context.Context, listening func()) (worked bool, err 
 		}
 		select {
 		case <-f.wake:
-		case err := <-gone:
-			if err == nil {
-				err = errCut
+		case <-quiet.C:
+			if err := l.send(command{"PING"}); err != nil {
+				return true, err
 			}
-			return true, err
+		case <-s.gone:
+			return true, s.err
 		case <-ctx.Done():
 			return true, ctx.Err()
 		}
@@ -218,7 +214,7 @@ func (f *feed) session(ctx context.Context, listening func()) (worked bool, err 
 }
 
 // subscribe makes the subscriptions what is wanted.
-func (f *feed) subscribe(ctx context.Context, c rueidis.DedicatedClient) error {
+func (f *feed) subscribe(ctx context.Context, s *stream) error {
 	f.mu.Lock()
 	changed, waiting := f.changed, f.waiting
 	f.changed, f.waiting = make(map[string]bool), nil
@@ -238,7 +234,7 @@ func (f *feed) subscribe(ctx context.Context, c rueidis.DedicatedClient) error {
 		}
 	}()
 	for some := range slices.Chunk(begin, subscribeBatch) {
-		if err := c.Do(ctx, c.B().Subscribe().Channel(some...).Build()).Error(); err != nil {
+		if err := s.change(ctx, "SUBSCRIBE", some...); err != nil {
 			return err
 		}
 		for _, topic := range some {
@@ -246,7 +242,7 @@ func (f *feed) subscribe(ctx context.Context, c rueidis.DedicatedClient) error {
 		}
 	}
 	for some := range slices.Chunk(end, subscribeBatch) {
-		if err := c.Do(ctx, c.B().Unsubscribe().Channel(some...).Build()).Error(); err != nil {
+		if err := s.change(ctx, "UNSUBSCRIBE", some...); err != nil {
 			return err
 		}
 		for _, topic := range some {
@@ -285,40 +281,6 @@ func (f *feed) lose() {
 		close(done)
 	}
 	f.waiting = nil
-}
-
-// stream is what one connection brings. It is owned by the connection's reader.
-type stream struct {
-	feed *feed
-	ours string // Redis channel of the next message, if that is our own
-}
-
-// message takes what has been read; it must not wait.
-func (s *stream) message(m rueidis.PubSubMessage) {
-	ours := s.ours
-	s.ours = ""
-	switch f := s.feed; {
-	case m.Pattern != "" && m.Channel == f.broker.own:
-		s.ours = m.Message
-	case m.Pattern == "" && m.Channel == ours:
-	case f.broker.feed(m.Channel) != f: // two hosts are databases of one server, which hears all
-	default:
-		if !f.inbox.Put(arrival{topic: m.Channel, body: m.Message, direct: m.Pattern != ""}) {
-			f.overflow(m)
-		}
-	}
-}
-
-// subscription keeps a later message from being taken for our own: those of a
-// transaction have nothing between them.
-func (s *stream) subscription(rueidis.PubSubSubscription) { s.ours = "" }
-
-// overflow drops a message for which there is no room.
-func (f *feed) overflow(m rueidis.PubSubMessage) {
-	f.broker.node.Dropped("full", 1)
-	if m.Pattern == "" {
-		f.inbox.Gap(f.groups(m.Channel)...)
-	}
 }
 
 // groups are those of a Redis channel.
@@ -366,7 +328,7 @@ func (f *feed) hand(ctx context.Context, a arrival) {
 			return // unsubscribed meanwhile
 		}
 	}
-	m, err := f.broker.codec.decode([]byte(a.body))
+	m, err := f.broker.codec.decode(a.body)
 	var e channels.Event
 	if err == nil {
 		e, err = incoming(m)

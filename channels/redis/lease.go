@@ -3,13 +3,14 @@ package redis
 import (
 	"context"
 	crand "crypto/rand"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strconv"
 	"sync"
 	"time"
 
-	"github.com/redis/rueidis"
+	redigo "github.com/gomodule/redigo/redis"
 )
 
 // Hold has f run in one of all the processes that call it with the same name:
@@ -58,7 +59,7 @@ func hold(ctx context.Context, via *conn, l lease, f func(ctx context.Context)) 
 			return ctx.Err()
 		case via.ctx.Err() != nil:
 			return errClosed
-		case err != nil && !rueidis.IsRedisNil(err):
+		case err != nil && !errors.Is(err, redigo.ErrNil):
 			if failures++; failures == 1 {
 				via.log.Warn("redis: a lease cannot be taken, trying again", "lease", l.key, "err", err)
 			}
@@ -81,11 +82,7 @@ func (h *holder) take(ctx context.Context) (until time.Time, err error) {
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	client, err := h.via.client(ctx)
-	if err != nil {
-		return time.Time{}, err
-	}
-	err = client.Do(ctx, client.B().Set().Key(h.key).Value(h.token).Nx().Px(h.ttl).Build()).Error()
+	_, err = redigo.String(h.via.one(ctx, command{"SET", h.key, h.token, "NX", "PX", milliseconds(h.ttl)}))
 	return began.Add(h.ttl), err
 }
 
@@ -104,9 +101,7 @@ func (h *holder) run(ctx context.Context, until time.Time, f func(ctx context.Co
 	// Whether the lease was lost or not: the script looks.
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
 	defer cancel()
-	if client, err := h.via.client(end); err == nil {
-		_ = h.scripts.release.Exec(end, client, []string{h.key}, []string{h.token}).Error()
-	}
+	_, _ = h.via.run(end, h.scripts.release, []string{h.key}, []string{h.token})
 }
 
 // renew keeps the lease until ctx ends, or it is lost or can no longer be held
@@ -115,12 +110,7 @@ func (h *holder) renew(ctx context.Context, until time.Time) {
 	for wait(ctx, h.via.ctx, min(h.ttl/3, time.Until(until))) && time.Now().Before(until) {
 		began := time.Now()
 		try, cancel := context.WithDeadline(ctx, until)
-		client, err := h.via.client(try)
-		var mine int64
-		if err == nil {
-			mine, err = h.scripts.extend.Exec(try, client, []string{h.key},
-				[]string{h.token, strconv.FormatInt(h.ttl.Milliseconds(), 10)}).AsInt64()
-		}
+		mine, err := redigo.Int(h.via.run(try, h.scripts.extend, []string{h.key}, []string{h.token, milliseconds(h.ttl)}))
 		cancel()
 		if err == nil && mine == 0 {
 			return // it is somebody else's
@@ -130,6 +120,8 @@ func (h *holder) renew(ctx context.Context, until time.Time) {
 		}
 	}
 }
+
+func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
 
 // wait is false if one of two contexts ended first.
 func wait(a, b context.Context, d time.Duration) bool {

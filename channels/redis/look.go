@@ -2,17 +2,15 @@ package redis
 
 import (
 	"context"
-	"crypto/tls"
 	"fmt"
 	"log/slog"
-	"net"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/redis/rueidis"
+	redigo "github.com/gomodule/redigo/redis"
 )
 
 // Server is what one of Options.Hosts tells about itself. What it did not tell,
@@ -54,33 +52,24 @@ func Look(ctx context.Context, o Options) ([]Server, error) {
 
 func (s *Server) look(ctx context.Context, c *conn) error {
 	defer c.close()
-	dial := c.option.DialCtxFn
-	c.option.DialCtxFn = func(dialling context.Context, addr string, d *net.Dialer, config *tls.Config) (net.Conn, error) {
-		nc, err := dial(dialling, addr, d, config)
-		if err == nil {
-			context.AfterFunc(ctx, func() { _ = nc.Close() }) // the client waits for what it says first
-		}
-		return nc, err
-	}
-	client, err := c.client(ctx)
-	if err != nil {
+	if _, err := c.pipe(ctx); err != nil {
 		return err
 	}
 	trips := make([]time.Duration, lookTrips)
 	for i := range trips {
 		sent := time.Now()
-		err := client.Do(ctx, client.B().Arbitrary("PING").Build()).Error()
-		if _, answered := rueidis.IsRedisErr(err); err != nil && !answered {
+		if _, err := c.do(ctx, command{"PING"}); err != nil {
 			return fmt.Errorf("redis: ask %s: %w", s.Host, err)
 		}
 		trips[i] = time.Since(sent)
 	}
 	slices.Sort(trips)
 	s.RoundTrip = trips[lookTrips/2]
-	text, err := client.Do(ctx, client.B().Arbitrary("INFO").Build()).ToString()
-	if _, answered := rueidis.IsRedisErr(err); err != nil && !answered {
+	answers, err := c.do(ctx, command{"INFO"})
+	if err != nil {
 		return fmt.Errorf("redis: ask %s: %w", s.Host, err)
 	}
+	text, _ := redigo.String(answers[0], nil) // or it may not be asked
 	s.read(text)
 	return nil
 }

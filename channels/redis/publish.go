@@ -11,7 +11,7 @@ import (
 	"sync"
 	"unicode/utf8"
 
-	"github.com/redis/rueidis"
+	redigo "github.com/gomodule/redigo/redis"
 
 	"github.com/teahouse-chat/teahouse/channels"
 )
@@ -129,25 +129,23 @@ func (c *Core) members(on *server, groups []string) (map[string]membership, erro
 	var err error
 	for range 2 {
 		ctx, cancel := context.WithTimeout(c.life, requestTimeout)
-		var client rueidis.Client
-		if client, err = on.client(ctx); err != nil {
-			cancel()
-			break
-		}
 		old := cut(on.clock.now(), c.node.GroupExpiry)
-		todo := make(rueidis.Commands, 0, 2*len(groups))
+		todo := make([]command, 0, 2*len(groups))
 		for _, group := range groups {
 			key := c.names.group(group)
 			todo = append(todo,
-				client.B().Zremrangebyscore().Key(key).Min("0").Max(old).Build(),
-				client.B().Zrange().Key(key).Min("0").Max("-1").Build())
+				command{"ZREMRANGEBYSCORE", key, "0", old},
+				command{"ZRANGE", key, "0", "-1"})
 		}
-		answers := client.DoMulti(ctx, todo...)
+		var answers []any
+		answers, err = on.conn.do(ctx, todo...)
 		cancel()
+		if err != nil {
+			continue
+		}
 		members := make(map[string]membership, len(groups))
-		err = nil
 		for i, group := range groups {
-			names, e := answers[2*i+1].AsStrSlice()
+			names, e := redigo.Strings(answers[2*i+1], nil)
 			switch {
 			case isWrongType(e):
 				members[group] = membership{err: fmt.Errorf("redis: read the members of a group: %s: %w", c.names.group(group), e)}
@@ -279,7 +277,7 @@ func (c *Core) pushSome(on *server, some []*write) {
 		}
 		args = append(args, strconv.Itoa(k+1), strconv.Itoa(w.capacity), formatScore(on.clock.score()), w.blob)
 	}
-	refused, err := on.run(c.life, c.scripts.push, keys, args).AsIntSlice()
+	refused, err := redigo.Int64s(on.run(c.life, c.scripts.push, keys, args))
 	if err != nil {
 		err = fmt.Errorf("redis: write events: %w", err)
 	}

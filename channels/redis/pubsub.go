@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 
+	redigo "github.com/gomodule/redigo/redis"
+
 	"github.com/teahouse-chat/teahouse/channels"
 )
 
@@ -167,34 +169,29 @@ func (p *PubSub) begun(ctx context.Context) error {
 }
 
 func (p *PubSub) publish(ctx context.Context, topic, body string) error {
-	c := p.feed(topic).conn
-	client, err := c.client(ctx)
-	if err == nil {
-		err = client.Do(ctx, client.B().Publish().Channel(topic).Message(body).Build()).Error()
-	}
-	if err != nil {
-		return fmt.Errorf("redis: publish by %s: %w", c.host.name, err)
-	}
-	return nil
+	return p.feed(topic).conn.publish(ctx, command{"PUBLISH", topic, body})
 }
 
 // publishOwn publishes to a Redis channel that this process may be subscribed
 // to, and lets it know that the message is its own.
 func (p *PubSub) publishOwn(ctx context.Context, topic, body string) error {
-	c := p.feed(topic).conn
-	client, err := c.client(ctx)
+	return p.feed(topic).conn.publish(ctx,
+		command{"MULTI"},
+		command{"PUBLISH", p.own, topic},
+		command{"PUBLISH", topic, body},
+		command{"EXEC"})
+}
+
+// publish fails if one of the commands does.
+func (c *conn) publish(ctx context.Context, commands ...command) error {
+	answers, err := c.do(ctx, commands...)
+	for _, a := range answers {
+		if told, failed := a.(redigo.Error); failed && err == nil {
+			err = told
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("redis: publish by %s: %w", c.host.name, err)
-	}
-	for _, answer := range client.DoMulti(ctx,
-		client.B().Multi().Build(),
-		client.B().Publish().Channel(p.own).Message(topic).Build(),
-		client.B().Publish().Channel(topic).Message(body).Build(),
-		client.B().Exec().Build(),
-	) {
-		if err := answer.Error(); err != nil {
-			return fmt.Errorf("redis: publish by %s: %w", c.host.name, err)
-		}
 	}
 	return nil
 }

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/rueidis"
+	redigo "github.com/gomodule/redigo/redis"
 
 	"github.com/teahouse-chat/teahouse/channels"
 	"github.com/teahouse-chat/teahouse/channels/internal/inbox"
@@ -186,30 +186,30 @@ func TestWhatDoesNotFitIsCountedAndToldAsAGap(t *testing.T) {
 // The messages of a transaction have nothing between them, so whatever else
 // comes means that our own did not come here.
 func TestOnlyTheVeryNextMessageIsOurOwn(t *testing.T) {
-	own := rueidis.PubSubMessage{Pattern: "*", Channel: "asgi.p!own", Message: "asgi__group__g"}
-	g := rueidis.PubSubMessage{Channel: "asgi__group__g"}
-	direct := rueidis.PubSubMessage{Pattern: "*", Channel: "asgi__group__g"}
+	own := redigo.Message{Pattern: "*", Channel: "asgi.p!own", Data: []byte("asgi__group__g")}
+	g := redigo.Message{Channel: "asgi__group__g"}
+	direct := redigo.Message{Pattern: "*", Channel: "asgi__group__g"}
 	for name, tt := range map[string]struct {
 		come    []any
 		arrived int
 	}{
 		"its own":                        {[]any{own, g}, 0},
 		"its own and another's":          {[]any{own, g, g}, 1},
-		"another's of a different group": {[]any{own, rueidis.PubSubMessage{Channel: "other"}, g}, 2},
-		"another's after a subscription": {[]any{own, rueidis.PubSubSubscription{}, g}, 1},
+		"another's of a different group": {[]any{own, redigo.Message{Channel: "other"}, g}, 2},
+		"another's after a subscription": {[]any{own, redigo.Subscription{}, g}, 1},
 		"another's to a channel":         {[]any{own, direct, g}, 2},
 		"two of its own":                 {[]any{own, own, g, g}, 1},
 	} {
 		p := &PubSub{own: "asgi.p!own"}
 		f := newFeed(p, nil)
 		p.feeds = []*feed{f}
-		s := &stream{feed: f}
+		s := newStream(f, nil)
 		for _, m := range tt.come {
 			switch m := m.(type) {
-			case rueidis.PubSubMessage:
+			case redigo.Message:
 				s.message(m)
-			case rueidis.PubSubSubscription:
-				s.subscription(m)
+			case redigo.Subscription:
+				s.subscription()
 			}
 		}
 		if n := f.inbox.Waiting(); n != tt.arrived {

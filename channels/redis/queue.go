@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/redis/rueidis"
+	redigo "github.com/gomodule/redigo/redis"
 
 	"github.com/teahouse-chat/teahouse/channels"
 )
@@ -148,7 +148,7 @@ func (c *Core) wanted(t *tap, s *server, rested bool) (more bool, left []spare) 
 func (c *Core) pullOne(t *tap, s *server, failures int) int {
 	next, err := c.popOne(t, s)
 	switch {
-	case rueidis.IsRedisNil(err):
+	case errors.Is(err, redigo.ErrNil):
 	case errors.Is(err, errBody):
 		s.ignored(err)
 	case isWrongType(err):
@@ -170,33 +170,44 @@ func (c *Core) pullOne(t *tap, s *server, failures int) int {
 func (c *Core) popOne(t *tap, s *server) (spare, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
 	defer cancel()
-	client, err := s.client(ctx)
+	l, err := s.borrow(ctx)
 	if err != nil {
 		return spare{}, err
 	}
-	e, err := poppedOne(client.Do(ctx, client.B().Bzpopmin().Key(c.names.channel(t.name)).Timeout(1).Build()))
+	answers, err := l.ask(requestTimeout, command{"BZPOPMIN", c.names.channel(t.name), "1"})
+	if err != nil {
+		l.close()
+		return spare{}, err
+	}
+	s.giveBack(l)
+	e, err := poppedOne(answers[0])
 	if err != nil {
 		return spare{}, err
 	}
-	event, _, err := c.open([]byte(e.blob))
+	event, _, err := c.open(e.blob)
 	return spare{entry: e, event: event, from: s}, err
 }
 
 // poppedOne is the entry in an answer to BZPOPMIN.
-func poppedOne(answer rueidis.RedisResult) (entry, error) {
-	values, err := answer.ToArray()
+func poppedOne(answer any) (entry, error) {
+	values, err := redigo.Values(answer, nil)
 	if err != nil {
 		return entry{}, err
 	}
 	if len(values) != 3 {
 		return entry{}, fmt.Errorf("an answer of %d values", len(values))
 	}
-	blob, err := values[1].ToString()
+	return asEntry(values[1], values[2])
+}
+
+// asEntry is the entry that a member and its score are.
+func asEntry(member, score any) (entry, error) {
+	blob, err := redigo.Bytes(member, nil)
 	if err != nil {
 		return entry{}, err
 	}
-	score, err := values[2].AsFloat64()
-	return entry{score, blob}, err
+	at, err := redigo.Float64(score, nil)
+	return entry{at, blob}, err
 }
 
 func (c *Core) give(t *tap, s spare) {
@@ -213,7 +224,7 @@ func (c *Core) give(t *tap, s spare) {
 func (c *Core) putBack(t *tap, s spare) {
 	key := c.names.channel(t.name)
 	err := s.from.do(context.Background(),
-		command{"ZADD", key, formatScore(s.score), s.blob},
+		command{"ZADD", key, formatScore(s.score), string(s.blob)},
 		command{"EXPIRE", key, fmt.Sprint(wholeSeconds(c.node.Expiry))})
 	if err != nil {
 		c.node.Logger.Warn("redis: an event of a channel could not be put back", "channel", t.name, "err", err)

@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/redis/rueidis"
+	redigo "github.com/gomodule/redigo/redis"
 )
 
 // rosterBatch bounds the groups in one command or script, so that Redis, which
@@ -303,7 +303,7 @@ func (r *roster) look(ctx context.Context, groups []string) (lost []string, err 
 			keys = append(keys, r.core.names.group(group))
 			args = append(args, r.core.channel(alias(group)), renew)
 		}
-		gone, err := r.server.run(ctx, r.core.scripts.look, keys, args).AsIntSlice()
+		gone, err := redigo.Int64s(r.server.run(ctx, r.core.scripts.look, keys, args))
 		if err != nil {
 			return lost, fmt.Errorf("look at the memberships of %d groups: %w", len(batch), err)
 		}
@@ -346,9 +346,9 @@ func (r *roster) renew(ctx context.Context) (forgotten bool, dead []string, err 
 	process := r.core.node.Process
 	lease, last := r.core.timing.lease, wholeSeconds(max(r.core.node.GroupExpiry, r.core.timing.lease))
 	before := time.Now()
-	answer, err := r.server.run(ctx, r.core.scripts.renew,
+	answer, err := redigo.Values(r.server.run(ctx, r.core.scripts.renew,
 		[]string{r.core.names.processes(), r.core.names.list(process)},
-		[]string{process, formatScore(lease.Seconds()), fmt.Sprint(last)}).ToArray()
+		[]string{process, formatScore(lease.Seconds()), fmt.Sprint(last)}))
 	if err != nil {
 		return false, nil, err
 	}
@@ -358,13 +358,13 @@ func (r *roster) renew(ctx context.Context) (forgotten bool, dead []string, err 
 	}
 	told := [3]int64{}
 	for i := range told {
-		if told[i], err = answer[i].AsInt64(); err != nil {
+		if told[i], err = redigo.Int64(answer[i], nil); err != nil {
 			return false, nil, err
 		}
 	}
-	alive, err := answer[3].AsStrSlice()
+	alive, err := redigo.Strings(answer[3], nil)
 	if err == nil {
-		dead, err = answer[4].AsStrSlice()
+		dead, err = redigo.Strings(answer[4], nil)
 	}
 	if err != nil {
 		return false, nil, err
@@ -377,8 +377,8 @@ func (r *roster) renew(ctx context.Context) (forgotten bool, dead []string, err 
 // evict takes a process that died out of the groups it was in.
 func (r *roster) evict(ctx context.Context, id string) error {
 	list := r.core.names.list(id)
-	groups, err := r.server.run(ctx, r.core.scripts.claim, []string{r.core.names.processes(), list}, []string{id}).AsStrSlice()
-	if err != nil && !rueidis.IsRedisNil(err) {
+	groups, err := redigo.Strings(r.server.run(ctx, r.core.scripts.claim, []string{r.core.names.processes(), list}, []string{id}))
+	if err != nil {
 		return fmt.Errorf("take over the groups of a process that died: %w", err)
 	}
 	for batch := range slices.Chunk(groups, 2*rosterBatch) {

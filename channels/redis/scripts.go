@@ -1,23 +1,55 @@
 package redis
 
-import "github.com/redis/rueidis"
+import (
+	"context"
+	"crypto/sha1" // by which Redis calls scripts
+	"encoding/hex"
+	"errors"
+	"strconv"
+	"strings"
 
-// The scripts declare every key they touch. They are run by their SHA-1, which
-// rueidis follows by the text when a server does not know it.
+	redigo "github.com/gomodule/redigo/redis"
+)
 
-// scripts are compiled once for each broker.
+// script is one in Lua, which declares every key it touches.
+type script struct{ text, sha string }
+
+func newScript(text string) script {
+	sum := sha1.Sum([]byte(text))
+	return script{text, hex.EncodeToString(sum[:])}
+}
+
+// command runs a script by its text or by its SHA-1.
+func (s script) command(verb, which string, keys, args []string) command {
+	c := make(command, 0, 3+len(keys)+len(args))
+	c = append(c, verb, which, strconv.Itoa(len(keys)))
+	return append(append(c, keys...), args...)
+}
+
+// run runs a script by its SHA-1, and by its text when the server does not know
+// it.
+func (c *conn) run(ctx context.Context, s script, keys, args []string) (any, error) {
+	answer, err := c.one(ctx, s.command("EVALSHA", s.sha, keys, args))
+	var told redigo.Error
+	if errors.As(err, &told) && strings.HasPrefix(told.Error(), "NOSCRIPT") {
+		answer, err = c.one(ctx, s.command("EVAL", s.text, keys, args))
+	}
+	return answer, err
+}
+
+// scripts are those of a broker.
 type scripts struct {
-	push, look, renew, claim, extend, release *rueidis.Lua
+	push, look, renew, claim, extend, release script
 }
 
 func newScripts() scripts {
 	return scripts{
-		push:    rueidis.NewLuaScript(pushScript),
-		look:    rueidis.NewLuaScript(lookScript),
-		renew:   rueidis.NewLuaScript(renewScript),
-		claim:   rueidis.NewLuaScript(claimScript),
-		extend:  rueidis.NewLuaScript(extendScript),
-		release: rueidis.NewLuaScript(releaseScript),
+		push:    newScript(pushScript),
+		look:    newScript(lookScript),
+		renew:   newScript(renewScript),
+		claim:   newScript(claimScript),
+		extend:  newScript(extendScript),
+		release: newScript(releaseScript),
 	}
 }
 

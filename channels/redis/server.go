@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/redis/rueidis"
+	redigo "github.com/gomodule/redigo/redis"
 )
 
 // requestTimeout bounds what is asked of a host and is not to wait there.
@@ -39,9 +39,6 @@ func newServer(c *Core, via *conn) *server {
 	return s
 }
 
-// command is one, with its arguments.
-type command []string
-
 // do runs commands in one request. An error is that of the connection or the
 // server; that a key holds something strange is logged and of no concern to the
 // others.
@@ -51,40 +48,33 @@ func (s *server) do(ctx context.Context, commands ...command) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	client, err := s.client(ctx)
+	answers, err := s.conn.do(ctx, commands...)
 	if err != nil {
 		return err
 	}
-	todo := make(rueidis.Commands, len(commands))
-	for i, c := range commands {
-		todo[i] = client.B().Arbitrary(c[0]).Keys(c[1]).Args(c[2:]...).Build()
-	}
-	for i, answer := range client.DoMulti(ctx, todo...) {
-		switch err := answer.Error(); {
-		case isWrongType(err):
+	for i, answer := range answers {
+		told, failed := answer.(redigo.Error)
+		switch {
+		case failed && isWrongType(told):
 			s.log.Warn("redis: a key is something else, what it is for does not work until it is gone",
-				"key", commands[i][1], "host", s.host.name, "err", err)
-		case err != nil:
-			return err
+				"key", commands[i][1], "host", s.host.name, "err", told)
+		case failed:
+			return told
 		}
 	}
 	return nil
 }
 
 func isWrongType(err error) bool {
-	told, ok := rueidis.IsRedisErr(err)
-	return ok && strings.HasPrefix(told.Error(), "WRONGTYPE")
+	var told redigo.Error
+	return errors.As(err, &told) && strings.HasPrefix(told.Error(), "WRONGTYPE")
 }
 
 // run runs a script.
-func (s *server) run(ctx context.Context, script *rueidis.Lua, keys, args []string) rueidis.RedisResult {
+func (s *server) run(ctx context.Context, script script, keys, args []string) (any, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	client, err := s.client(ctx)
-	if err != nil {
-		return rueidis.NewErrorResult(err)
-	}
-	return script.Exec(ctx, client, keys, args)
+	return s.conn.run(ctx, script, keys, args)
 }
 
 func (s *server) setPeers(ids []string) {
