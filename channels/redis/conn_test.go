@@ -78,56 +78,6 @@ func TestWaysToAServer(t *testing.T) {
 	}
 }
 
-func TestSentinelsLeadToTheServerAndToTheNextOne(t *testing.T) {
-	master, replica := parts.Redis(t, parts.RedisOptions{}), parts.Redis(t, parts.RedisOptions{})
-	host, port, _ := net.SplitHostPort(master.Address)
-	replica.Must("REPLICAOF", host, port)
-	parts.Eventually(t, "the replica follows", func() bool {
-		return strings.Contains(replica.Must("INFO", "replication"), "master_link_status:up") &&
-			strings.Contains(master.Must("INFO", "replication"), "state=online")
-	})
-	address := sentinel(t, master)
-	p, _ := pubsubProcess(t, layerOf(t, "redis+pubsub+sentinel://"+address+"/main"))
-	q, _ := pubsubProcess(t, layerOf(t, "redis+pubsub+sentinel://127.0.0.1:1,"+address+"/main"))
-	p.follow("g")
-	if err := q.send("g", "before"); err != nil {
-		t.Fatal(err)
-	}
-	p.awaits(said("g", "before"))
-
-	master.Kill()
-	p.awaitsGap("g")
-	parts.Eventually(t, "events are sent again", func() bool { return q.send("g", "after") == nil })
-	parts.Eventually(t, "events arrive again", func() bool { return len(p.deliveries()) > 1 })
-	if role := replica.Must("ROLE"); !strings.HasPrefix(role, "master") {
-		t.Errorf("the replica is %s", role)
-	}
-}
-
-// sentinel starts one that watches a server under the name main, and knows its
-// replica.
-func sentinel(t *testing.T, master *parts.RedisServer) (address string) {
-	t.Helper()
-	host, masterPort, _ := net.SplitHostPort(master.Address)
-	port := freePort(t)
-	dir := t.TempDir()
-	file := filepath.Join(dir, "sentinel.conf")
-	config := strings.Join([]string{
-		"port " + port, "bind 127.0.0.1", "dir " + dir,
-		"sentinel monitor main " + host + " " + masterPort + " 1",
-		"sentinel down-after-milliseconds main 300", "sentinel failover-timeout main 2000", "",
-	}, "\n")
-	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	s := parts.NewProcess(t, []string{parts.Program(t, "redis-server"), file, "--sentinel"}, nil)
-	if err := s.Start(); err != nil {
-		t.Fatal(err)
-	}
-	parts.Eventually(t, "the sentinel knows the replica", func() bool { return strings.Contains(s.Log(), "+slave slave ") })
-	return "127.0.0.1:" + port
-}
-
 func freePort(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
