@@ -286,6 +286,7 @@ export class Room extends EventTarget {
   people = new Map();
   count = 0;
   joined = false;
+  all; // whether everything missed is wanted, however much
   #client;
   #env;
   #outbox = new Map(); // nonce -> entry, in the order it was posted
@@ -300,12 +301,13 @@ export class Room extends EventTarget {
   #spoke = new Map(); // id -> when a message of theirs came last
 
   /** Rooms are made by Teahouse.join. */
-  constructor(client, env, name, after) {
+  constructor(client, env, name, { after, all }) {
     super();
     this.#client = client;
     this.#env = env;
     this.name = name;
     this.position = after;
+    this.all = all;
     this.#load();
   }
 
@@ -664,12 +666,13 @@ export class Teahouse extends EventTarget {
 
   /**
    * Follows a room. after is the seq up to which the caller has the log already;
-   * null asks for the newest page.
+   * null asks for the newest page. With all, everything that was missed comes as
+   * messages, however much; without it, more than 500 are a reset.
    */
-  join(name, { after = null } = {}) {
+  join(name, { after = null, all = false } = {}) {
     let room = this.#rooms.get(name);
     if (!room) {
-      room = new Room(this, this.#env, name, after);
+      room = new Room(this, this.#env, name, { after, all });
       this.#rooms.set(name, room);
       if (this.state.name === 'open') this._join(room);
     }
@@ -708,7 +711,7 @@ export class Teahouse extends EventTarget {
     const after = room.position ?? undefined;
     const ref = `j${++this.#refs}`;
     this.#joins.set(ref, room);
-    this._send({ type: 'join', ref, room: room.name, after, epoch: after === undefined ? undefined : this.epoch });
+    this._send({ type: 'join', ref, room: room.name, after, epoch: after === undefined ? undefined : this.epoch, all: room.all || undefined });
   }
 
   _left(room) {

@@ -317,6 +317,25 @@ for (const code of [1012, 1013, 4429]) {
   }
 }
 
+test('a room that wants all asks for all, now and when it comes back', async () => {
+  const w = start({ after: 7 });
+  const all = w.client.join('archive', { after: 3, all: true });
+  w.client.connect();
+  const socket = welcome(w);
+  const [lobby, archive] = socket.of('join');
+  assert.deepEqual([lobby.all, archive.all, archive.after], [undefined, true, 3]);
+  socket.say({ type: 'joined', ref: archive.ref, room: 'archive', after: 3, last: 900, first: false });
+  for (let after = 3; after < 1003; after += 200) {
+    socket.say({ type: 'messages', room: 'archive', messages: Array.from({ length: 200 }, (_, i) => message(after + 1 + i, { room: undefined })) });
+  }
+  assert.equal(all.position, 1003, 'also beyond what was the last one when it began');
+  socket.drop(4408, 'too slow');
+  await w.clock.pass(2000);
+  welcome(w);
+  const again = w.sockets.last.of('join')[1];
+  assert.deepEqual([again.all, again.after], [true, 1003]);
+});
+
 test('a room joined that the server cannot go on with is joined again when it says so', async () => {
   const w = start();
   w.client.connect();
