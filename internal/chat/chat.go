@@ -102,8 +102,9 @@ type Store interface {
 	// Messages reads a page. An unknown room is an empty page, First and Last.
 	Messages(ctx context.Context, room string, r Range) (Page, error)
 
-	// Room returns a room or ErrNoRoom.
-	Room(ctx context.Context, slug string) (Room, error)
+	// Find returns those of the named rooms that exist, in any order; names may
+	// be thousands, and none is there twice.
+	Find(ctx context.Context, slugs ...string) ([]Room, error)
 
 	// Rooms returns the rooms with the most recent talk first.
 	Rooms(ctx context.Context, limit int) ([]Room, error)

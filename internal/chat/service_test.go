@@ -167,7 +167,7 @@ func TestWhatWaitsDuringACommitIsTheNextCommit(t *testing.T) {
 			return nil
 		}
 		s := newService(t, chat.Options{Store: store, Publish: func(room string, m chat.Message) {
-			if r, err := store.Room(t.Context(), room); err != nil || r.LastSeq < m.Seq {
+			if r, err := store.Find(t.Context(), room); err != nil || len(r) != 1 || r[0].LastSeq < m.Seq {
 				t.Errorf("published before stored: %d, %+v %v", m.Seq, r, err)
 			}
 			log.add("publish %s %d", room, m.Seq)

@@ -35,6 +35,8 @@ var postgres = dialect{
 	tables:     `SELECT count(*) FROM (SELECT tablename AS name FROM pg_tables WHERE schemaname = current_schema()) t WHERE true`,
 	lockRooms:  ` ORDER BY slug FOR NO KEY UPDATE`,
 	param:      func(n int) string { return "$" + strconv.Itoa(n) },
+	among:      `= ANY ($1)`,
+	names:      func(texts []string) any { return texts },
 	maxRows:    256,
 	readers:    8,
 	patience:   10 * time.Second,

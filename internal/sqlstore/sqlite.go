@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -31,6 +32,8 @@ var sqlite = dialect{
 	begin:    "BEGIN IMMEDIATE",
 	tables:   "SELECT count(*) FROM sqlite_schema WHERE type = 'table'",
 	param:    func(int) string { return "?" },
+	among:    `IN (SELECT value FROM json_each($1))`,
+	names:    jsonList,
 	maxRows:  64,
 	readers:  4,
 	connect:  connectSQLite,
@@ -56,6 +59,12 @@ func connectSQLite(_ *Store, path string, use use) (*sql.DB, error) {
 		}
 	}
 	return sql.Open("sqlite", sqliteDSN(path, pragmas...))
+}
+
+// jsonList is how SQLite takes a list as one argument.
+func jsonList(texts []string) any {
+	list, _ := json.Marshal(texts) // of strings never fails
+	return string(list)
 }
 
 func sqliteDSN(path string, pragmas ...string) string {

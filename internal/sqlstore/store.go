@@ -89,6 +89,8 @@ type dialect struct {
 	tables     string                                                          // query counting the tables that exist
 	lockRooms  string                                                          // end of a query of rooms: nobody else writes them until the commit
 	param      func(n int) string                                              // placeholder of the nth argument in generated statements
+	among      string                                                          // condition: a column is among the texts in $1, which names makes
+	names      func(texts []string) any                                        // the argument of among
 	maxRows    int                                                             // most rows in one generated statement, a power of two
 	readers    int                                                             // reading connections at most
 	patience   time.Duration                                                   // a call takes at most; 0 where there is no network
@@ -157,7 +159,7 @@ func (s *Store) open(ctx context.Context, at string) error {
 	s.reads.SetMaxOpenConns(s.dialect.readers)
 	s.reads.SetMaxIdleConns(s.dialect.readers)
 	s.reads.SetConnMaxIdleTime(readerIdle)
-	return s.queries.prepare(ctx, s.reads)
+	return s.queries.prepare(ctx, &s.dialect, s.reads)
 }
 
 // freshEpoch is a new value for Settings.Epoch.
