@@ -57,8 +57,10 @@ var mayImport = map[string][]string{
 	"examples/guide":          {},
 	"examples/internal/stage": {"internal/parts"},
 
+	"internal/doctor": {"channels", "channels/redis", "channels/nats", "internal/config", "internal/sqlstore", "wire"},
+
 	"internal/app": {everything},
-	"internal/cli": {"internal/app", "internal/config", "internal/load", "client"},
+	"internal/cli": {"internal/app", "internal/config", "internal/doctor", "internal/load", "client"},
 	"cmd/teahouse": {"internal/cli"},
 }
 

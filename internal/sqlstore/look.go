@@ -25,7 +25,7 @@ type Sight struct {
 // File is what is known of a SQLite database besides what is in it.
 type File struct {
 	Path  string // absolute
-	Bytes int64  // 0 when there is none, or nothing in it
+	Bytes int64  // with its log; 0 when there is none, or nothing in it
 	InUse bool   // a server has it now
 	Wrong string // what SQLite found wrong in it, if it was asked to; "" is nothing
 }
@@ -83,6 +83,9 @@ func (s *Sight) lookSQLite(ctx context.Context, deep bool) error {
 	}
 	if s.File.InUse, err = inUse(s.File.Path); err != nil {
 		return err
+	}
+	if log, err := os.Stat(s.File.Path + "-wal"); err == nil {
+		s.File.Bytes += log.Size()
 	}
 	db, err := sql.Open("sqlite", sqliteDSN(s.File.Path, "query_only(1)", "trusted_schema(0)", "temp_store(memory)", "busy_timeout(1000)")+s.File.access())
 	if err != nil {
