@@ -30,6 +30,7 @@ var sqlite = dialect{
 	// A transaction that reads first and writes later can fail with
 	// SQLITE_BUSY whatever the timeout: take the lock at once.
 	begin:    "BEGIN IMMEDIATE",
+	long:     "PRAGMA cache_size = -65536", // KiB
 	tables:   "SELECT count(*) FROM sqlite_schema WHERE type = 'table'",
 	param:    func(int) string { return "?" },
 	among:    `IN (SELECT value FROM json_each($1))`,
@@ -40,6 +41,7 @@ var sqlite = dialect{
 	collided: func(error) bool { return false }, // nobody else writes
 	cut:      func(error) bool { return false }, // there is no network
 	meet:     meetMark,
+	disown:   disownMark,
 	explain:  explainSQLite,
 }
 
@@ -129,7 +131,11 @@ func checkFile(path string) error {
 func explainSQLite(path string, err error) error {
 	switch reason := reasonSQLite(err); reason {
 	case nil:
-		return fmt.Errorf("opening the database %s: %w", path, err)
+		return fmt.Errorf("the database %s: %w", path, err)
+	case ErrEmpty:
+		return fmt.Errorf("%w: %s", err, path)
+	case ErrUnfinished:
+		return fmt.Errorf("%w: run teahouse migrate-store again to finish %s", err, path)
 	case ErrNewer:
 		return fmt.Errorf("%w: run that version again, or give this one another folder: %s", err, path)
 	case ErrDamaged:
@@ -146,7 +152,7 @@ func explainSQLite(path string, err error) error {
 // reasonSQLite names the reason of an error of opening a database, nil when it
 // is none that is known.
 func reasonSQLite(err error) error {
-	for _, known := range []error{ErrNewer, ErrDamaged, ErrForeign} {
+	for _, known := range []error{ErrNewer, ErrDamaged, ErrForeign, ErrEmpty, ErrUnfinished} {
 		if errors.Is(err, known) {
 			return known
 		}
