@@ -172,6 +172,7 @@ func (a *app) build(ctx context.Context) error {
 	a.live = live.New(live.Options{
 		Layer:      a.layer,
 		Service:    a.service,
+		Shared:     a.relay != nil && c.PostgreSQL(),
 		Identities: a.guests,
 		Sockets:    sockets{a.limiter},
 		Limiter:    a.limiter,

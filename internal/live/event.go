@@ -22,7 +22,7 @@ const (
 	eventMessage = "chat.message" // wire.MessageFrame; Seq is the message's
 	eventTyping  = "chat.typing"  // wire.TypingFrame
 	eventHere    = "chat.here"    // wire.Here, of this process alone
-	eventRenamed = "chat.renamed" // wire.Renamed
+	eventRenamed = "chat.renamed" // wire.Renamed, of this process alone
 )
 
 // shared is a frame on its way to every process of the chat.
@@ -126,8 +126,11 @@ func receivedMessage(e channels.Event) (wire.MessageFrame, string, error) {
 // richly renders frames of the type T as they are.
 func richly[T wire.Frame](read func(channels.Event) (T, string, error)) func(channels.Event) (channels.Frame, error) {
 	return func(e channels.Event) (channels.Frame, error) {
-		if s, ok := e.Payload.(shared); ok {
-			return frame(s.frame), nil
+		switch p := e.Payload.(type) {
+		case shared:
+			return frame(p.frame), nil
+		case wire.Frame:
+			return frame(p), nil
 		}
 		_, text, err := read(e)
 		if err != nil {
@@ -137,13 +140,13 @@ func richly[T wire.Frame](read func(channels.Event) (T, string, error)) func(cha
 	}
 }
 
-// renderHere renders what is never sent to other processes.
-func renderHere(e channels.Event) (channels.Frame, error) {
-	here, ok := e.Payload.(wire.Here)
+// renderOwn renders what is never sent to other processes.
+func renderOwn(e channels.Event) (channels.Frame, error) {
+	f, ok := e.Payload.(wire.Frame)
 	if !ok {
 		return channels.Frame{}, fmt.Errorf("an event %q does not come from another process", e.Type)
 	}
-	return frame(here), nil
+	return frame(f), nil
 }
 
 func renderNothing(channels.Event) (channels.Frame, error) { return channels.Frame{}, nil }
@@ -171,8 +174,8 @@ type renderers = map[string]func(channels.Event) (channels.Frame, error)
 // richRender and plainRender are fixed.
 var (
 	richRender = renderers{
-		eventMessage: richly(receivedMessage), eventTyping: richly(received[wire.TypingFrame]),
-		eventHere: renderHere, eventRenamed: richly(received[wire.Renamed]),
+		eventMessage: richly(receivedMessage), eventTyping: richly(readTyping),
+		eventHere: renderOwn, eventRenamed: renderOwn,
 	}
 	plainRender = renderers{
 		eventMessage: renderPlain, eventTyping: renderNothing, eventHere: renderNothing, eventRenamed: renderNothing,

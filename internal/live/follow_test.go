@@ -84,7 +84,7 @@ func openOn(t *testing.T, store chat.Store, broker channels.Broker, limiter chat
 		t.Fatal(err)
 	}
 	h.Server = New(Options{
-		Layer: h.layer, Service: h.service, Identities: strangers{}, Sockets: noLimits{}, Limiter: noLimits{},
+		Layer: h.layer, Service: h.service, Shared: broker != nil, Identities: strangers{}, Sockets: noLimits{}, Limiter: noLimits{},
 		Limits: wire.Limits{Text: wire.MaxText}, Version: "test",
 	})
 	t.Cleanup(func() {

@@ -44,10 +44,11 @@ type Sockets interface {
 	ReleaseUser(id chat.UserID)
 }
 
-// Options of a Server. All but Locale, Occupied and Logger are needed.
+// Options of a Server. All but Shared, Locale, Occupied and Logger are needed.
 type Options struct {
 	Layer      *channels.Layer
 	Service    *chat.Service
+	Shared     bool // other processes on the layer have the same log: they tell each other who is here
 	Identities Identities
 	Sockets    Sockets
 	Limiter    chat.Limiter
@@ -107,9 +108,12 @@ func New(o Options) *Server {
 	if o.Occupied != nil {
 		s.presence.occupied = o.Occupied
 	}
+	if o.Shared {
+		s.presence.share(s.layer, s.groups.nodes(), s.log)
+	}
 	s.rich = channels.Handler(func() channels.Consumer { return &rich{server: s} }, &channels.Options{
 		Layer:        s.layer,
-		Render:       richRender,
+		Render:       s.presence.rendering(richRender),
 		Subprotocols: []string{wire.Subprotocol},
 		Origins:      o.Origins,
 		MaxMessage:   wire.MaxFrame,
@@ -117,7 +121,7 @@ func New(o Options) *Server {
 	})
 	s.plain = channels.Handler(func() channels.Consumer { return &plain{server: s} }, &channels.Options{
 		Layer:      s.layer,
-		Render:     plainRender,
+		Render:     s.presence.rendering(plainRender),
 		Origins:    o.Origins,
 		MaxMessage: wire.MaxFrame,
 		Logger:     s.log,
@@ -136,11 +140,12 @@ type Stats struct {
 	Rich, Plain int   // open sockets
 	Rooms       int   // rooms with somebody in them
 	BadFrames   int64 // client frames that were refused, since the start
+	Rolls       RollStats
 }
 
 // Stats counts.
 func (s *Server) Stats() Stats {
-	return Stats{Rich: s.rich.Len(), Plain: s.plain.Len(), Rooms: s.presence.rooms(), BadFrames: s.badFrames.Load()}
+	return Stats{Rich: s.rich.Len(), Plain: s.plain.Len(), Rooms: s.presence.rooms(), BadFrames: s.badFrames.Load(), Rolls: s.presence.rollStats()}
 }
 
 // Shutdown refuses new sockets, closes all with 1012 and a retry hint of their
