@@ -158,7 +158,7 @@ func (a *app) build(ctx context.Context) error {
 	}
 	a.service, err = chat.New(ctx, chat.Options{
 		Store:     a.store,
-		Publish:   a.publish(settings.Epoch),
+		Publish:   a.publish(),
 		Renamed:   func(u chat.User) { a.live.Renamed(u) },
 		Limiter:   a.limiter,
 		Committed: observeCommits(a.metrics),
@@ -171,8 +171,9 @@ func (a *app) build(ctx context.Context) error {
 	rate, burst := a.limiter.Rate(chat.LimitMessages)
 	a.live = live.New(live.Options{
 		Layer:      a.layer,
+		Relay:      a.relay,
 		Service:    a.service,
-		Shared:     a.relay != nil && c.PostgreSQL(),
+		Key:        settings.Key,
 		Identities: a.guests,
 		Sockets:    sockets{a.limiter},
 		Limiter:    a.limiter,

@@ -78,13 +78,14 @@ func openOn(t *testing.T, store chat.Store, broker channels.Broker, limiter chat
 	}
 	h := &house{layer: channels.NewLayer(&channels.LayerOptions{Broker: broker, Logger: log})}
 	h.service, err = chat.New(t.Context(), chat.Options{
-		Store: store, Publish: Publisher(h.layer, settings.Epoch, log), Limiter: limiter, Logger: log,
+		Store: store, Publish: func(room string, m chat.Message) { h.Publish(room, m) }, Limiter: limiter, Logger: log,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	relay, _ := broker.(*Relay)
 	h.Server = New(Options{
-		Layer: h.layer, Service: h.service, Shared: broker != nil, Identities: strangers{}, Sockets: noLimits{}, Limiter: noLimits{},
+		Layer: h.layer, Relay: relay, Service: h.service, Key: settings.Key, Identities: strangers{}, Sockets: noLimits{}, Limiter: noLimits{},
 		Limits: wire.Limits{Text: wire.MaxText}, Version: "test",
 	})
 	t.Cleanup(func() {

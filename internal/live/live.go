@@ -44,11 +44,12 @@ type Sockets interface {
 	ReleaseUser(id chat.UserID)
 }
 
-// Options of a Server. All but Shared, Locale, Occupied and Logger are needed.
+// Options of a Server. All but Relay, Locale, Occupied and Logger are needed.
 type Options struct {
 	Layer      *channels.Layer
+	Relay      *Relay // the layer's broker; nil: it has none, or nothing of rooms leaves the process
 	Service    *chat.Service
-	Shared     bool // other processes on the layer have the same log: they tell each other who is here
+	Key        [32]byte // of the store's settings: servers with the same log know each other by it
 	Identities Identities
 	Sockets    Sockets
 	Limiter    chat.Limiter
@@ -78,13 +79,15 @@ type Server struct {
 	version    string
 	log        *slog.Logger
 	presence   *presence
+	tails      *tails // nil: nobody else has the log
 	rich       *channels.Endpoint
 	plain      *channels.Endpoint
 
 	badFrames atomic.Int64
 }
 
-// New makes a Server; its endpoints serve at once.
+// New makes a Server; its endpoints serve at once. One with a Relay reads the log
+// for what the broker loses, until Shutdown.
 func New(o Options) *Server {
 	s := &Server{
 		layer:      o.Layer,
@@ -108,7 +111,9 @@ func New(o Options) *Server {
 	if o.Occupied != nil {
 		s.presence.occupied = o.Occupied
 	}
-	if o.Shared {
+	if o.Relay != nil && o.Relay.shared {
+		s.tails = newTails(o.Service, o.Relay, o.Layer, newSeal(o.Key, o.Service.Epoch()), s.log)
+		o.Relay.tails.Store(s.tails)
 		s.presence.share(s.layer, s.groups.nodes(), s.log)
 	}
 	s.rich = channels.Handler(func() channels.Consumer { return &rich{server: s} }, &channels.Options{
@@ -141,11 +146,12 @@ type Stats struct {
 	Rooms       int   // rooms with somebody in them
 	BadFrames   int64 // client frames that were refused, since the start
 	Rolls       RollStats
+	Tails       TailStats
 }
 
 // Stats counts.
 func (s *Server) Stats() Stats {
-	return Stats{Rich: s.rich.Len(), Plain: s.plain.Len(), Rooms: s.presence.rooms(), BadFrames: s.badFrames.Load(), Rolls: s.presence.rollStats()}
+	return Stats{Rich: s.rich.Len(), Plain: s.plain.Len(), Rooms: s.presence.rooms(), BadFrames: s.badFrames.Load(), Rolls: s.presence.rollStats(), Tails: s.tails.stats()}
 }
 
 // Shutdown refuses new sockets, closes all with 1012 and a retry hint of their
@@ -160,6 +166,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		err = second
 	}
 	s.presence.stop()
+	s.tails.close()
 	return err
 }
 

@@ -173,47 +173,63 @@ func TestServersOnStoresOfTheirOwnDoNotHearEachOther(t *testing.T) {
 func TestWhatAnotherServerSendsBrokenIsIgnoredAndCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var s street
-		h, e := openNode(t, &s, memstore.New())
+		store := memstore.New()
+		h, e := openNode(t, &s, store)
 		a := h.enter(t, 1, "lobby")
 		plain := channelstest.New(t, h.plainMux(), "/ws/chat/lobby/")
 		plain.Connect()
-		good := string(wire.Encode(wire.MessageFrame{Room: "lobby", Message: wire.Message{Seq: 7, Text: "good"}}))
+		good := string(wire.Encode(wire.MessageFrame{Room: "lobby", Message: wire.Message{Seq: 1, Text: "good"}}))
+		other := string(wire.Encode(wire.MessageFrame{Room: "other", Message: wire.Message{Seq: 1, Text: "good"}}))
+		settings, err := store.Settings(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		mark := newSeal(settings.Key, settings.Epoch).of
+		sealed := func(text string) map[string]any { return map[string]any{"frame": text, "seal": mark(text)} }
 		typing := string(wire.Encode(wire.TypingFrame{Room: "lobby"}))
 		for _, bad := range []channels.Event{
-			{Type: eventMessage, Seq: 7},
-			{Type: eventMessage, Seq: 7, Payload: "text"},
-			{Type: eventMessage, Seq: 7, Payload: map[string]any{}},
-			{Type: eventMessage, Seq: 7, Payload: map[string]any{"frame": 1}},
-			{Type: eventMessage, Seq: 7, Payload: map[string]any{"frame": ""}},
-			{Type: eventMessage, Seq: 7, Payload: map[string]any{"frame": "{"}},
-			{Type: eventMessage, Seq: 7, Payload: map[string]any{"frame": `{"type":"brew"}`}},
-			{Type: eventMessage, Seq: 7, Payload: map[string]any{"frame": typing}},
-			{Type: eventMessage, Seq: 7, Payload: map[string]any{"frame": good + good}},
-			{Type: eventMessage, Seq: 7, Payload: map[string]any{"frame": strings.Replace(good, "good", "\xff", 1)}},
-			{Type: eventMessage, Seq: 8, Payload: map[string]any{"frame": good}},
-			{Type: eventMessage, Payload: map[string]any{"frame": good}},
+			{Type: eventMessage, Seq: 1},
+			{Type: eventMessage, Seq: 1, Payload: "text"},
+			{Type: eventMessage, Seq: 1, Payload: map[string]any{}},
+			{Type: eventMessage, Seq: 1, Payload: map[string]any{"frame": 1}},
+			{Type: eventMessage, Seq: 1, Payload: sealed("")},
+			{Type: eventMessage, Seq: 1, Payload: sealed("{")},
+			{Type: eventMessage, Seq: 1, Payload: sealed(`{"type":"brew"}`)},
+			{Type: eventMessage, Seq: 1, Payload: sealed(typing)},
+			{Type: eventMessage, Seq: 1, Payload: sealed(good + good)},
+			{Type: eventMessage, Seq: 1, Payload: sealed(strings.Replace(good, "good", "\xff", 1))},
+			{Type: eventMessage, Seq: 1, Payload: sealed(other)},
+			{Type: eventMessage, Seq: 1, Payload: map[string]any{"frame": good}},
+			{Type: eventMessage, Seq: 1, Payload: map[string]any{"frame": good, "seal": mark(other)}},
+			{Type: eventMessage, Seq: 2, Payload: sealed(good)},
+			{Type: eventMessage, Payload: sealed(good)},
+			{Type: "chat_message", Seq: 1, Payload: sealed(good)},
 			{Type: eventTyping, Payload: map[string]any{"frame": good}},
 			{Type: eventRenamed, Payload: map[string]any{"frame": good}},
 			{Type: eventHere, Payload: map[string]any{"frame": `{"type":"here","count":9}`}},
 			{Type: "chat.brew", Payload: map[string]any{"frame": good}},
 		} {
-			before := h.layer.Stats()
+			refused := func() uint64 {
+				s := h.layer.Stats()
+				return s.Unrendered + s.Unhandled + h.Stats().Tails.Refused
+			}
+			before := refused()
 			_ = e.node.Deliver(t.Context(), channels.Delivery{Group: groups(h.service.Epoch()).of("lobby"), Event: bad})
 			synctest.Wait()
-			if after := h.layer.Stats(); after.Unrendered+after.Unhandled == before.Unrendered+before.Unhandled {
+			if refused() == before {
 				t.Errorf("%+v was not counted", bad)
 			}
 		}
 		group := groups(h.service.Epoch()).of("lobby")
 		if err := e.node.Deliver(t.Context(), channels.Delivery{Group: group, Event: channels.Event{
-			Type: eventMessage, Seq: 7, Payload: map[string]any{"frame": good},
+			Type: eventMessage, Seq: 1, Payload: sealed(good),
 		}}); err != nil {
 			t.Error(err)
 		}
-		if m := next[wire.MessageFrame](a); m.Seq != 7 {
+		if m := next[wire.MessageFrame](a); m.Seq != 1 {
 			t.Errorf("got %+v", m)
 		}
-		if got := plain.ReceiveText(); got != `{"message":"good","username":"","seq":7}` {
+		if got := plain.ReceiveText(); got != `{"message":"good","username":"","seq":1}` {
 			t.Errorf("a plain client got %s", got)
 		}
 	})
@@ -360,18 +376,21 @@ func TestGroupsOfRoomsAreLegalAndDifferent(t *testing.T) {
 	}
 }
 
-func FuzzReceived(f *testing.F) {
+func FuzzOpen(f *testing.F) {
 	f.Add(string(wire.Encode(wire.MessageFrame{Room: "lobby", Message: wire.Message{Seq: 7, Text: "x"}})), int64(7))
 	f.Add("{}", int64(0))
+	seal := newSeal([32]byte{1}, "epoch")
 	f.Fuzz(func(t *testing.T, text string, seq int64) {
-		e := channels.Event{Type: eventMessage, Seq: seq, Payload: map[string]any{"frame": text}}
+		e := channels.Event{Type: eventMessage, Seq: seq, Payload: map[string]any{"frame": text, "seal": seal.of(text)}}
+		o, err := seal.open(e)
+		if err != nil {
+			return
+		}
+		e.Payload = o
 		rich, err := richRender[eventMessage](e)
 		plain, plainErr := plainRender[eventMessage](e)
-		if (err == nil) != (plainErr == nil) {
-			t.Fatalf("rich: %v, plain: %v", err, plainErr)
-		}
-		if err == nil && (string(rich.Data) != text || len(plain.Data) == 0) {
-			t.Fatalf("rich %q, plain %q", rich.Data, plain.Data)
+		if err != nil || plainErr != nil || string(rich.Data) != text || len(plain.Data) == 0 {
+			t.Fatalf("rich %q %v, plain %q %v", rich.Data, err, plain.Data, plainErr)
 		}
 	})
 }

@@ -46,7 +46,8 @@ type Relay struct {
 	ctx    context.Context // of calls to the broker
 	cancel context.CancelFunc
 
-	gap     func(groups ...string) // fixed by Start
+	node    channels.Node         // fixed by Start
+	tails   atomic.Pointer[tails] // set once, by New; nil: no messages of other servers are expected
 	follows follows
 	lanes   [relayLanes]lane
 	runners sync.WaitGroup
@@ -85,8 +86,29 @@ func NewRelay(o RelayOptions) *Relay {
 
 // Start implements channels.Broker.
 func (r *Relay) Start(n channels.Node) {
-	r.gap = n.Gap
+	r.node = n
+	n.Deliver, n.Gap = r.deliver, r.gap
 	r.broker.Start(n)
+}
+
+// local hands an event to the members in this process.
+func (r *Relay) local(ctx context.Context, d channels.Delivery) error { return r.node.Deliver(ctx, d) }
+
+// deliver takes what another process has sent. Messages go to the tail of their
+// room, and from there to the members.
+func (r *Relay) deliver(ctx context.Context, d channels.Delivery) error {
+	if t := r.tails.Load(); t != nil && d.Event.Type == eventMessage && strings.HasPrefix(d.Group, groupPrefix) {
+		return t.receive(d.Group, d.Event)
+	}
+	return r.local(ctx, d)
+}
+
+// gap tells that events of other processes may have been lost.
+func (r *Relay) gap(groups ...string) {
+	if t := r.tails.Load(); t != nil {
+		t.gap(groups...)
+	}
+	r.node.Gap(groups...)
 }
 
 // Publish implements channels.Broker. It does not wait, and its only errors are
@@ -134,6 +156,10 @@ func costOf(e channels.Event) int {
 		if m, ok := p.frame.(wire.MessageFrame); ok {
 			n += len(m.Text)
 		}
+	case sealed:
+		n += len(p.frame.Text)
+	case opened:
+		n += len(p.text) + len(p.frame.Text)
 	case map[string]any:
 		for _, v := range p {
 			text, _ := v.(string)

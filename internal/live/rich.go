@@ -60,6 +60,7 @@ func (r *rich) Disconnect(context.Context, *channels.Conn, int) {
 	}
 	for _, room := range r.rooms {
 		r.server.presence.leave(room, r.login.User.ID)
+		r.server.tails.leave(r.server.groups.of(room))
 	}
 	r.socket.close()
 }
@@ -202,7 +203,9 @@ func (r *rich) drop(ctx context.Context, c *channels.Conn, room string) error {
 	r.posts.Wait() // the room is where they are answered
 	r.rooms = slices.Delete(r.rooms, i, i+1)
 	r.server.presence.leave(room, r.login.User.ID)
-	return c.GroupDiscard(ctx, r.server.groups.of(room))
+	group := r.server.groups.of(room)
+	defer r.server.tails.leave(group)
+	return c.GroupDiscard(ctx, group)
 }
 
 // post hands the text to the log and returns; what comes of it is told when
