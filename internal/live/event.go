@@ -5,8 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"math/rand/v2"
-	"time"
 	"unicode/utf8"
 
 	"github.com/teahouse-chat/teahouse/channels"
@@ -192,11 +190,3 @@ var (
 		eventMessage: renderPlain, eventTyping: renderNothing, eventHere: renderNothing, eventRenamed: renderNothing,
 	}
 )
-
-// restartSpread is over how long the clients of a stopping server come back.
-const restartSpread = 5 * time.Second
-
-// restartReason is the close reason of one socket of a stopping server.
-func restartReason() string {
-	return retryReason("restart", 500*time.Millisecond+rand.N(restartSpread))
-}

@@ -154,22 +154,6 @@ func (s *Server) Stats() Stats {
 	return Stats{Rich: s.rich.Len(), Plain: s.plain.Len(), Rooms: s.presence.rooms(), BadFrames: s.badFrames.Load(), Rolls: s.presence.rollStats(), Tails: s.tails.stats()}
 }
 
-// Shutdown refuses new sockets, closes all with 1012 and a retry hint of their
-// own, and waits for them.
-func (s *Server) Shutdown(ctx context.Context) error {
-	errs := make(chan error, 2)
-	for _, e := range []*channels.Endpoint{s.rich, s.plain} {
-		go func() { errs <- e.Shutdown(ctx, wire.CloseRestart, restartReason) }()
-	}
-	err := <-errs
-	if second := <-errs; err == nil {
-		err = second
-	}
-	s.presence.stop()
-	s.tails.close()
-	return err
-}
-
 // send publishes a best-effort event in a room.
 func (s *Server) send(room string, e channels.Event) {
 	if err := s.layer.GroupSend(context.Background(), s.groups.of(room), e); err != nil {

@@ -366,21 +366,6 @@ func TestASocketMayBeInOnlySoManyRooms(t *testing.T) {
 	}
 }
 
-func TestAStoppingServerSaysWhenToComeBack(t *testing.T) {
-	h := open(t)
-	a := h.enter(t, 1, "lobby")
-	stopped := make(chan error, 1)
-	go func() { stopped <- h.Shutdown(context.Background()) }()
-	code, reason := a.Closed()
-	var ms int
-	if _, err := fmt.Sscanf(reason, "restart retry_ms=%d", &ms); err != nil || code != wire.CloseRestart || ms < 500 || ms > 5500 {
-		t.Errorf("closed with %d %q", code, reason)
-	}
-	if err := <-stopped; err != nil {
-		t.Error(err)
-	}
-}
-
 func TestABucketOfCommandsRefills(t *testing.T) {
 	var b bucket
 	now := time.Unix(0, 0)
