@@ -135,18 +135,28 @@ func (c *Conn) sendOrQueue(run []byte, lead int) {
 	}
 	if c.fd >= 0 && c.queued() == 0 {
 		n, err := trySend(int(c.fd), run)
-		if err != nil {
-			c.broken()
-			return
-		}
-		if n == len(run) {
-			return
-		}
-		c.rest = int32(restOfFrame(run, n, lead))
-		run = run[n:]
-	} else if lead > 0 {
+		c.afterTry(run, n, err, lead)
+		return
+	}
+	if lead > 0 {
 		c.rest = int32(lead)
 	}
+	c.wait(run)
+}
+
+// afterTry queues what the socket has left of a run.
+func (c *Conn) afterTry(run []byte, n int, err error, lead int) {
+	switch {
+	case err != nil:
+		c.broken()
+	case n < len(run):
+		c.rest = int32(restOfFrame(run, n, lead))
+		c.wait(run[n:])
+	}
+}
+
+// wait queues a run and sees to it that there is a flusher.
+func (c *Conn) wait(run []byte) {
 	c.queue(run)
 	if !c.flushing {
 		c.flushing = true
