@@ -67,7 +67,9 @@ func (f Finding) worse(level Level, do string, args []any) Finding {
 
 // line makes a text one line without a full stop: messages of other programs
 // may be several, and sentences.
-func line(text string) string { return strings.TrimSuffix(strings.Join(strings.Fields(text), " "), ".") }
+func line(text string) string {
+	return strings.TrimSuffix(strings.Join(strings.Fields(text), " "), ".")
+}
 
 // Worst is the level of the worst finding.
 func Worst(findings []Finding) Level {

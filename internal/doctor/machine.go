@@ -87,6 +87,9 @@ func size(n uint64) string {
 	for value >= 1024 && unit < len(units)-1 {
 		value, unit = value/1024, unit+1
 	}
+	if value >= 100 {
+		return fmt.Sprintf("%.0f %s", value, units[unit])
+	}
 	return fmt.Sprintf("%.3g %s", value, units[unit])
 }
 
