@@ -57,6 +57,7 @@ type View struct {
 	Who, Room string
 	Seen      []Seen
 	Chain     guest.Chain // folded by the reader as it was told
+	Stopped   bool        // the reader stopped before the end, at a violation that is told already
 }
 
 // Seen is a message when it was told.

@@ -1,0 +1,103 @@
+//go:build linux
+
+package chaos
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/teahouse-chat/teahouse/e2e/chaos/check"
+	"github.com/teahouse-chat/teahouse/wire"
+)
+
+// underway is how long answers that were on their way when a partition began may
+// take to get to clients.
+const underway = time.Second
+
+// severed checks what nodes did while they were cut off: from the database they
+// acknowledge nothing, from the broker they serve all the same.
+func (r *run) severed() []check.Violation {
+	var all []check.Violation
+	for _, w := range r.windows {
+		name := r.node[w.Node].name
+		switch w.Kind {
+		case CutDatabase, DeafDatabase, MuteDatabase:
+			for _, p := range r.record.history.Posts {
+				if p.Node == name && p.Outcome == check.Stored && p.Answered > w.from+underway && p.Answered < w.to && !r.elsewhere(p) {
+					all = append(all, check.Violation{Promise: check.Severed, What: fmt.Sprintf(
+						"%s acknowledged nonce %s of %s at %v, cut off from %v to %v", name, p.Nonce, p.Room, p.Answered, w.from, w.to)})
+				}
+			}
+		case CutBroker, MuteBroker:
+			if tried, stored := r.served(name, w); tried > 0 && stored == 0 && !r.overlapped(w) {
+				all = append(all, check.Violation{Promise: check.Unserved, What: fmt.Sprintf(
+					"%s stored none of %d posts, cut off from the broker from %v to %v", name, tried, w.from, w.to)})
+			}
+		}
+	}
+	return all
+}
+
+// elsewhere says that another node may have stored the same message, and told
+// this one.
+func (r *run) elsewhere(p check.Post) bool {
+	return slices.ContainsFunc(r.record.history.Posts, func(q check.Post) bool {
+		return q.Nonce == p.Nonce && q.Author == p.Author && q.Room == p.Room && q.Node != p.Node && q.Sent < p.Answered
+	})
+}
+
+// served counts what was posted at a node with time enough for an answer within a
+// window.
+func (r *run) served(name string, w window) (tried, stored int) {
+	for _, p := range r.record.history.Posts {
+		if p.Node != name || p.Sent < w.from || p.Sent > w.to-underway {
+			continue
+		}
+		tried++
+		if p.Outcome == check.Stored {
+			stored++
+		}
+	}
+	return tried, stored
+}
+
+// overlapped says that another fault was near that a node does not serve in.
+func (r *run) overlapped(w window) bool {
+	const near = 5 * time.Second
+	harmless := []Kind{CutBroker, MuteBroker, CutNodes, RestartBroker, CrashBroker, FreezeBroker, FlushBroker, ResetBroker, LossyBroker}
+	return slices.ContainsFunc(r.windows, func(x window) bool {
+		return !slices.Contains(harmless, x.Kind) && x.from < w.to && x.to > w.from-near
+	})
+}
+
+// stored reads the logs from the database itself.
+func (r *run) stored() {
+	const query = `SELECT json_build_object('room', r.slug, 'seq', m.seq, 'nonce', m.nonce, 'text', m.body, 'at', m.created_at) FROM messages m JOIN rooms r ON r.id = m.room_id ORDER BY r.slug, m.seq`
+	rows, err := r.postgres.Do(r.database, query)
+	if err != nil {
+		r.tb.Fatal(err)
+	}
+	authors := make(map[string]string) // here nobody uses the nonces of others; the database has numbers for people
+	for _, p := range r.record.history.Posts {
+		authors[p.Nonce] = p.Author
+	}
+	logs := make(map[string][]wire.Message)
+	for line := range strings.Lines(rows) {
+		var row struct {
+			Room, Nonce, Text string
+			Seq, At           int64
+		}
+		if err := json.Unmarshal([]byte(line), &row); err != nil {
+			r.tb.Fatalf("read a row: %v", err)
+		}
+		logs[row.Room] = append(logs[row.Room], wire.Message{
+			Seq: row.Seq, Author: wire.Person{ID: authors[row.Nonce]}, Nonce: row.Nonce, Text: row.Text, At: wire.Time{Time: time.UnixMilli(row.At)},
+		})
+	}
+	for _, room := range r.rooms {
+		r.record.log(check.Log{From: "the database", Room: room, Messages: logs[room]})
+	}
+}
