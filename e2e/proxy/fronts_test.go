@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/teahouse-chat/teahouse/e2e/browser/chrome"
 	"github.com/teahouse-chat/teahouse/e2e/server"
 	"github.com/teahouse-chat/teahouse/internal/parts"
 )
@@ -26,6 +27,7 @@ var fronts = []struct {
 type shared struct {
 	postgres *parts.PostgresServer
 	nats     *parts.NATSServer
+	chromium *chrome.Browser
 }
 
 // open starts two servers on one database, and a proxy in front of them.
@@ -36,7 +38,7 @@ func open(t *testing.T, both shared, front int) *site {
 	port := freePort(t)
 	s := &site{
 		t: t, address: "127.0.0.1:" + port, plain: "127.0.0.1:" + freePort(t), host: name + ":" + port,
-		base: "https://" + name + ":" + port, roots: certificate(t, dir),
+		base: "https://" + name + ":" + port, roots: certificate(t, dir), chromium: both.chromium,
 	}
 	both.postgres.Must("postgres", "CREATE DATABASE "+f.name)
 	for i := range s.nodes {

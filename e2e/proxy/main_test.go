@@ -21,6 +21,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/teahouse-chat/teahouse/e2e/browser/chrome"
 	"github.com/teahouse-chat/teahouse/e2e/guest"
 	"github.com/teahouse-chat/teahouse/e2e/server"
 	"github.com/teahouse-chat/teahouse/e2e/socket"
@@ -48,6 +49,8 @@ type site struct {
 	host    string // that visitors see, name:port
 	base    string // https:// and host
 	roots   *x509.CertPool
+
+	chromium *chrome.Browser // that finds name here, and believes its certificate
 }
 
 // certificate writes one for name and its key, each alone and both together,

@@ -9,14 +9,25 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/teahouse-chat/teahouse/e2e/browser/chrome"
 	"github.com/teahouse-chat/teahouse/e2e/guest"
+	"github.com/teahouse-chat/teahouse/e2e/server"
 	"github.com/teahouse-chat/teahouse/e2e/socket"
 	"github.com/teahouse-chat/teahouse/internal/parts"
 	"github.com/teahouse-chat/teahouse/wire"
 )
 
 func TestTwoServersBehindEachProxy(t *testing.T) {
-	both := shared{parts.Postgres(t), parts.NATS(t, parts.NATSOptions{})}
+	chromium, err := chrome.Launch(server.Need(t, "chromium"), "ignore-certificate-errors", "host-resolver-rules=MAP "+name+" 127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := chromium.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	both := shared{parts.Postgres(t), parts.NATS(t, parts.NATSOptions{}), chromium}
 	for i, f := range fronts {
 		t.Run(f.name, func(t *testing.T) {
 			s := open(t, both, i)
@@ -31,6 +42,7 @@ func TestTwoServersBehindEachProxy(t *testing.T) {
 			run("plain HTTP leads to TLS", redirected)
 			run("the visitor is who comes to the proxy, whatever they send", visitor)
 			run("rich sockets of the page's origin see each other", rich)
+			run("a page in a browser is connected, over HTTP/2 where that is offered", browsed)
 			run("a plain socket", plain)
 			run("a stream's events come at once", stream)
 			run("one server after the other goes and comes back, and nobody is lost", replaced)
@@ -126,6 +138,22 @@ func rich(t *testing.T, s *site) {
 	}
 }
 
+func browsed(t *testing.T, s *site) {
+	tab := s.chromium.Visit(t, chrome.Look{})
+	tab.Open(s.base + "/chat/browsed/")
+	tab.Until(`document.querySelector('#connection').dataset.state === 'open'`)
+	tab.Click("#chat-message-input")
+	tab.Type("who is there?")
+	tab.Press("\r")
+	tab.Until(`document.querySelectorAll('.message[data-state=sent]').length === 1`)
+	if blocked := chrome.Eval[[]string](tab, `window.__seen.csp`); len(blocked) > 0 {
+		t.Errorf("the page's own policy blocks %q", blocked)
+	}
+	if got := chrome.Eval[string](tab, `performance.getEntriesByType('navigation')[0].nextHopProtocol`); got != "h2" {
+		t.Errorf("the page came by %s", got)
+	}
+}
+
 func plain(t *testing.T, s *site) {
 	c, err := s.dial("127.0.0.2", "/ws/chat/lobby/", "Origin: "+s.base)
 	if err != nil {
@@ -175,10 +203,15 @@ func stream(t *testing.T, s *site) {
 func limits(t *testing.T, s *site) {
 	s.nodes[1].Kill()
 	made := 0
-	post := func(local string, lines ...string) int {
+	post := func(local string, lines ...string) (status int) {
 		made++
-		res, _ := s.do(s.browser(local, true), http.MethodPost, fmt.Sprintf("/api/rooms/limit-%d/messages", made), "mine", lines...)
-		return res.StatusCode
+		c := s.browser(local, true)
+		parts.Eventually(t, "the proxy has noticed", func() bool { // a post on a connection that was cut may have been done
+			res, _ := s.do(c, http.MethodPost, fmt.Sprintf("/api/rooms/limit-%d/messages", made), "mine", lines...)
+			status = res.StatusCode
+			return status != http.StatusBadGateway
+		})
+		return status
 	}
 	for post("127.0.0.5") != http.StatusTooManyRequests {
 		if made > 20 {
