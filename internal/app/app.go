@@ -30,13 +30,6 @@ import (
 	"github.com/teahouse-chat/teahouse/wire"
 )
 
-// An orderly stop is bounded, so that the process ends within 10 s.
-const (
-	bridgeWithin   = 3 * time.Second // for what Django said to be stored
-	visitorsWithin = 6 * time.Second // for sockets and requests to end
-	stopWithin     = 9 * time.Second // and for the log to be stored
-)
-
 // Run serves until ctx ends and then stops in order; nil is an orderly stop.
 // It tells people the address on out and writes its log to errw. Errors are
 // sentences that say what to do.
@@ -71,14 +64,15 @@ func Run(ctx context.Context, c config.Config, out, errw io.Writer) error {
 	}
 	select {
 	case <-ctx.Done():
-		log.Info("stopping")
+		log.Info("stopping", "drain", c.DrainTime())
 		notify(log, notifyStopping)
+		return a.stop(servers, a.drainFor(c.DrainTime()))
 	case <-a.replaced:
 		err = sqlstore.ErrReplaced
 	case err = <-failed:
 		err = fmt.Errorf("the server stopped by itself: %w", err)
 	}
-	return errors.Join(err, a.stop(servers))
+	return errors.Join(err, a.stop(servers, a.drainFor(0)))
 }
 
 // app is everything that lives as long as the server.
@@ -105,6 +99,7 @@ type app struct {
 	pages      *pages.Pages
 	metrics    *metrics.Metrics
 	ready      atomic.Bool
+	leaving    atomic.Bool     // the stop has begun
 	streams    context.Context // of server-sent events and other long answers
 	endLong    context.CancelFunc
 	background sync.WaitGroup // ends with the streams
@@ -195,41 +190,6 @@ func (a *app) build(ctx context.Context) error {
 	}
 	a.register()
 	return nil
-}
-
-// stop ends everything that serves, in an order that loses nothing: no new
-// visitors, sockets told when to come back, what was accepted stored. Visitors
-// who do not leave in time are cut, which loses nothing either; only messages
-// that cannot be stored are an error.
-func (a *app) stop(servers []*server) error {
-	a.ready.Store(false)
-	visitors, cancel := context.WithTimeout(context.Background(), visitorsWithin)
-	defer cancel()
-	deaf := make(chan struct{})
-	go func() {
-		defer close(deaf)
-		within, cancel := context.WithTimeout(context.Background(), bridgeWithin)
-		defer cancel()
-		a.stopBridge(within)
-	}()
-	finished := make(chan error, len(servers))
-	for _, s := range servers { // closes the listener at once and then waits
-		go func() { finished <- s.http.Shutdown(visitors) }()
-	}
-	if err := a.live.Shutdown(visitors); err != nil {
-		a.log.Warn("sockets were cut", "err", err)
-	}
-	a.endLong()
-	<-deaf
-	for _, s := range servers {
-		if err := <-finished; err != nil {
-			a.log.Warn("requests were cut", "err", err)
-			_ = s.http.Close() // there is nothing more to wait for
-		}
-	}
-	log, cancel := context.WithTimeout(context.Background(), stopWithin-visitorsWithin)
-	defer cancel()
-	return a.service.Shutdown(log)
 }
 
 // close gives back what open took. Where stop has come before, the log has ended

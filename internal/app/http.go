@@ -36,8 +36,10 @@ func (a *app) handler() http.Handler {
 // readyz says whether visitors should be sent here.
 func (a *app) readyz(w http.ResponseWriter, _ *http.Request) {
 	switch {
+	case a.leaving.Load():
+		say(w, http.StatusServiceUnavailable, "stopping: send visitors to other servers")
 	case !a.ready.Load():
-		say(w, http.StatusServiceUnavailable, "starting or stopping")
+		say(w, http.StatusServiceUnavailable, "starting")
 	case a.service.Stats().Failing:
 		say(w, http.StatusServiceUnavailable, "the store fails: see the log")
 	case a.disconnected():
