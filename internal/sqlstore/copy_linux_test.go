@@ -30,3 +30,31 @@ func TestACopyOntoAFullDiskSaysSoAndGoesOnWithSpace(t *testing.T) {
 		t.Fatalf("epoch %s, then %s; differs (-want +got):\n%s", epoch, same, diff[:min(len(diff), 2000)])
 	}
 }
+
+func TestABackupOntoAFullDiskLeavesWhatWasThere(t *testing.T) {
+	disk := smallDisk(t)
+	path, file := filepath.Join(t.TempDir(), "teahouse.db"), filepath.Join(disk, "backup")
+	s := openAt(t, path)
+	mustAppend(t, s, said("lobby", "one", 1))
+	closeStore(t, s)
+	mustBackup(t, path, file, sqlstore.BackupOptions{})
+	furnish(t, path, 9000)
+	if _, err := sqlstore.Backup(t.Context(), path, file, sqlstore.BackupOptions{Replace: true}); !errors.Is(err, sqlstore.ErrUnwritable) {
+		t.Fatalf("onto a full disk: %v", err)
+	}
+	if got := names(t, disk); len(got) != 1 {
+		t.Errorf("the disk holds %v", got)
+	}
+	mustRestore(t, file, filepath.Join(t.TempDir(), "teahouse.db"), false)
+
+	// And a restore onto one.
+	big, at := filepath.Join(t.TempDir(), "backup"), filepath.Join(disk, "teahouse.db")
+	mustBackup(t, path, big, sqlstore.BackupOptions{})
+	mustRestore(t, file, at, false)
+	if _, err := sqlstore.Restore(t.Context(), big, at, true); !errors.Is(err, sqlstore.ErrUnwritable) {
+		t.Fatalf("a restore onto a full disk: %v", err)
+	}
+	if c, _ := readAt(t, at); len(c.Rooms) != 1 {
+		t.Errorf("what was there is now %+v", c.Rooms)
+	}
+}
