@@ -21,6 +21,9 @@ const (
 	leaveOnce       = 4 // in so many refusals a poster leaves the node that refused
 )
 
+// otherText is what a nonce is used again for.
+const otherText = "another text"
+
 // poster says one message after another. Without an answer it says the message
 // again with the same nonce, on another node, until it is stored. It belongs to
 // its goroutine.
@@ -87,7 +90,7 @@ func (p *poster) say() (ok bool) {
 	}
 	if p.random.IntN(100) < conflictPercent {
 		again := post
-		again.Text = "another text"
+		again.Text = otherText
 		p.elsewhere(p.other(), again)
 	}
 	return true
@@ -140,6 +143,7 @@ func (p *poster) attempt(post wire.Post) (outcome check.Outcome, tried bool) {
 func (p *poster) send(g *guest.Guest, n *node, post wire.Post) (check.Outcome, error) {
 	r := check.Post{
 		Room: post.Room, Author: g.Welcome.You.ID, Nonce: post.Nonce, Text: post.Text, Node: n.name, Sent: p.record.now(),
+		Other: post.Text == otherText,
 	}
 	seq, _, err := g.Post(post)
 	var mistake *guest.Mistake

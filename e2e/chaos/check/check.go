@@ -35,6 +35,7 @@ const (
 // nonce are one message.
 type Post struct {
 	Room, Author, Nonce, Text string
+	Other                     bool // the nonce stands for another text already: it is to be a Conflict
 
 	Node     string        // where it was tried
 	Sent     time.Duration // since the beginning of the run

@@ -47,7 +47,7 @@ func sound(t *testing.T) check.History {
 	}
 	h.Posts = append(h.Posts,
 		check.Post{Room: "a", Author: "ann", Nonce: "refused", Text: "r", Sent: second(41), Answered: second(42), Outcome: check.Refused},
-		check.Post{Room: "a", Author: "ann", Nonce: "n1", Text: "another", Sent: second(43), Answered: second(44), Outcome: check.Conflict},
+		check.Post{Room: "a", Author: "ann", Nonce: "n1", Text: "another", Other: true, Sent: second(43), Answered: second(44), Outcome: check.Conflict},
 		check.Post{Room: "a", Author: "ann", Nonce: "never", Text: "n", Sent: second(45), Outcome: check.Unknown},
 	)
 	for _, who := range []string{"bob", "eve"} {
@@ -142,6 +142,12 @@ func TestEachViolationIsFound(t *testing.T) {
 			again(h)
 		}, check.Twice, check.Linearized},
 		{"a nonce was acknowledged as two", func(h *check.History) { h.Posts[5].Seq = 4 }, check.Twice, check.Linearized},
+		{"another text was acknowledged for a nonce", func(h *check.History) {
+			h.Posts[len(h.Posts)-2].Outcome = check.Stored
+		}, check.Intact, ""},
+		{"a nonce is said to stand for another text", func(h *check.History) {
+			h.Posts[0].Outcome, h.Posts[0].Seq = check.Conflict, 0
+		}, check.Intact, check.Linearized},
 		{"a number is missing", func(h *check.History) {
 			each(h, func(l []wire.Message) []wire.Message { return slices.Delete(l, 2, 3) })
 		}, check.Dense, check.Linearized},

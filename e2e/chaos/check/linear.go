@@ -71,6 +71,9 @@ func (r room) operations() []porcupine.Operation {
 	}
 	for _, p := range r.Posts {
 		k := key{p.Author, p.Nonce}
+		if p.Other && p.Outcome != Conflict {
+			continue
+		}
 		switch p.Outcome {
 		case Stored:
 			add(operation{post: true, key: k, seq: p.Seq}, p.Sent, p.Answered)

@@ -62,7 +62,14 @@ func (r room) posts(f *found, log []wire.Message) {
 	answered := make(map[key][]int64) // different numbers it was acknowledged as
 	for _, p := range r.Posts {
 		k := key{p.Author, p.Nonce}
+		if p.Other {
+			if p.Outcome == Stored {
+				f.add(Intact, "%s acknowledged nonce %s of %s for another text", p.Node, p.Nonce, r.name)
+			}
+			continue
+		}
 		if p.Outcome == Conflict {
+			f.add(Intact, "%s says that nonce %s of %s stands for another text", p.Node, p.Nonce, r.name)
 			continue
 		}
 		said[k] = p.Text
@@ -151,7 +158,7 @@ func (r room) order(f *found, log []wire.Message) {
 	first := make(map[key]time.Duration) // when it was first sent
 	for _, p := range r.Posts {
 		k := key{p.Author, p.Nonce}
-		if at, again := first[k]; p.Outcome != Conflict && (!again || p.Sent < at) {
+		if at, again := first[k]; !p.Other && (!again || p.Sent < at) {
 			first[k] = p.Sent
 		}
 	}
