@@ -30,6 +30,9 @@ type File struct {
 	Wrong string // what SQLite found wrong in it, if it was asked to; "" is nothing
 }
 
+// looking is what a session is called that looks: it is none of a server.
+const looking = "teahouse doctor"
+
 // Look reads what a database tells about itself, and changes nothing: it makes
 // no file and no table and brings no schema up to date, and servers may use the
 // database meanwhile. Deep also asks SQLite to read all of its pages, which
@@ -141,6 +144,11 @@ func (s *Sight) count(ctx context.Context, d dialect, conn *sql.Conn) error {
 	if s.Schema == 0 {
 		return nil
 	}
+	if copied, err := copiedFrom(ctx, conn); err != nil {
+		return err
+	} else if copied != "" {
+		return ErrUnfinished
+	}
 	const all = `SELECT count(*), CAST(coalesce(sum(last_seq), 0) AS BIGINT) FROM rooms`
 	if err := conn.QueryRowContext(ctx, all).Scan(&s.Rooms, &s.Entries); err != nil {
 		return fmt.Errorf("counting the entries: %w", err)
@@ -165,7 +173,7 @@ func (s *Sight) deep(ctx context.Context, conn *sql.Conn, wanted bool) error {
 
 // lookPostgres connects as a server does to write.
 func (s *Sight) lookPostgres(ctx context.Context, at string) error {
-	store := &Store{dialect: postgres, log: slog.New(slog.DiscardHandler)}
+	store := &Store{dialect: postgres, log: slog.New(slog.DiscardHandler), program: looking}
 	db, err := connectPostgres(store, at, writing)
 	if err != nil {
 		return err

@@ -75,6 +75,8 @@ type Store struct {
 	replaced chan struct{}
 	replace  sync.Once // closes replaced
 
+	count counters
+
 	// guarded by mu: one writes at a time
 	mu     sync.Mutex
 	writes *sql.DB
