@@ -52,7 +52,9 @@ type Relay struct {
 	lanes   [relayLanes]lane
 	runners sync.WaitGroup
 
-	dropped, failed atomic.Uint64
+	sent, received, dropped, failed atomic.Uint64
+
+	waiting atomic.Int64
 
 	// guarded by mu
 	mu     sync.Mutex
@@ -97,6 +99,7 @@ func (r *Relay) local(ctx context.Context, d channels.Delivery) error { return r
 // deliver takes what another process has sent. Messages go to the tail of their
 // room, and from there to the members.
 func (r *Relay) deliver(ctx context.Context, d channels.Delivery) error {
+	r.received.Add(1)
 	if t := r.tails.Load(); t != nil && d.Event.Type == eventMessage && strings.HasPrefix(d.Group, groupPrefix) {
 		return t.receive(d.Group, d.Event)
 	}
@@ -142,6 +145,7 @@ func (r *Relay) Publish(ctx context.Context, d channels.Delivery) error {
 	}
 	l.queue = append(l.queue, d)
 	l.bytes += cost
+	r.waiting.Add(1)
 	return nil
 }
 
@@ -196,8 +200,11 @@ func (r *Relay) carry(l *lane) {
 			ctx, cancel := context.WithTimeout(r.ctx, publishWithin)
 			if err := r.broker.Publish(ctx, d); err != nil {
 				r.lose(&r.failed, "it failed", err)
+			} else {
+				r.sent.Add(1)
 			}
 			cancel()
+			r.waiting.Add(-1)
 		}
 	}
 }
@@ -224,13 +231,21 @@ func (r *Relay) Close(ctx context.Context) {
 	r.cancel()
 }
 
-// RelayStats count events since the start.
+// RelayStats are the events to groups that go between processes.
 type RelayStats struct {
-	Dropped uint64 // because too much waited for the broker
-	Failed  uint64 // because the broker did not take them
+	Waiting int64 // for the broker, now
+
+	// since the start
+	Sent     uint64 // to the broker
+	Received uint64 // from other processes
+	Dropped  uint64 // because too much waited for the broker
+	Failed   uint64 // because the broker did not take them
 }
 
 // Stats counts.
 func (r *Relay) Stats() RelayStats {
-	return RelayStats{Dropped: r.dropped.Load(), Failed: r.failed.Load()}
+	return RelayStats{
+		Waiting: r.waiting.Load(), Sent: r.sent.Load(), Received: r.received.Load(),
+		Dropped: r.dropped.Load(), Failed: r.failed.Load(),
+	}
 }
