@@ -112,9 +112,10 @@ func New(o Options) *Server {
 		s.presence.occupied = o.Occupied
 	}
 	if o.Relay != nil && o.Relay.shared {
-		s.tails = newTails(o.Service, o.Relay, o.Layer, newSeal(o.Key, o.Service.Epoch()), s.log)
+		seal := newSeal(o.Key, o.Service.Epoch())
+		s.tails = newTails(o.Service, o.Relay, o.Layer, seal, s.log)
 		o.Relay.tails.Store(s.tails)
-		s.presence.share(s.layer, s.groups.nodes(), s.log)
+		s.presence.share(s.layer, s.groups.nodes(), seal, s.log)
 	}
 	s.rich = channels.Handler(func() channels.Consumer { return &rich{server: s} }, &channels.Options{
 		Layer:        s.layer,

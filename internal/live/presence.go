@@ -289,7 +289,7 @@ func (a *attendance) changes(room string) wire.Here {
 func (p *presence) rename(u chat.User) {
 	p.renamed(u)
 	if p.crowd != nil {
-		p.crowd.publish(channels.Event{Type: eventRenamed, Payload: shared{wire.Renamed{Person: person(u)}}})
+		p.crowd.publish(p.crowd.seal.carry(eventName, attender{u.ID.String(), u.Name}))
 	}
 }
 

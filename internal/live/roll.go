@@ -1,6 +1,7 @@
 package live
 
 import (
+	"crypto/hmac"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,10 +26,12 @@ import (
 // node that is not heard for a while is not there, and one that stops says so.
 //
 // Nothing that is told of time is believed, and nothing is kept of rooms that
-// nobody is in here. What comes is checked and bounded.
+// nobody is in here. What comes must be sealed; it is checked and bounded all
+// the same.
 const (
 	eventRoll = "chat.roll" // roll, in the group of a room
-	eventBeat = "chat.beat" // beat, in the group of all nodes, as is eventRenamed
+	eventBeat = "chat.beat" // beat, in the group of all nodes
+	eventName = "chat.name" // attender with a new name, in the group of all nodes
 )
 
 const (
@@ -72,30 +75,33 @@ type beat struct {
 	Rooms map[string]int64 `json:"rooms,omitempty"` // where it has people, or some of these rooms, and the versions of its rolls; 0 has not been told
 }
 
-// carried is the JSON text of a roll or a beat, on its way to other nodes.
-type carried string
+// carried is the JSON text of a roll, a beat or a name, on its way to other nodes.
+type carried struct{ text, seal string }
 
 // Map implements channels.Portable.
-func (c carried) Map() map[string]any { return map[string]any{keyFrame: string(c)} }
+func (c carried) Map() map[string]any { return map[string]any{keyFrame: c.text, keySeal: c.seal} }
 
-// carry makes the event that tells v, a roll or a beat.
-func carry(typ string, v any) channels.Event {
+// carry makes the event that tells v.
+func (s *seal) carry(typ string, v any) channels.Event {
 	text, err := json.Marshal(v)
 	if err != nil {
 		panic(fmt.Sprintf("live: %v", err)) // they are strings and numbers
 	}
-	return channels.Event{Type: typ, Payload: carried(text)}
+	return channels.Event{Type: typ, Payload: carried{string(text), s.of(typ + " " + string(text))}}
 }
 
-// uncarried reads what carry made on another node, as strictly as received.
-func uncarried[T any](e channels.Event) (v T, err error) {
+// uncarried reads what carry made on another node.
+func uncarried[T any](s *seal, e channels.Event) (v T, err error) {
 	payload, _ := e.Payload.(map[string]any)
 	text, ok := payload[keyFrame].(string)
+	mark, _ := payload[keySeal].(string)
 	switch {
 	case !ok || !utf8.ValidString(text):
 		return v, fmt.Errorf("an event %q of another process has no text", e.Type)
 	case len(text) > carriedMax:
 		return v, fmt.Errorf("an event %q of another process has %d bytes", e.Type, len(text))
+	case !hmac.Equal([]byte(mark), []byte(s.of(e.Type+" "+text))):
+		return v, fmt.Errorf("%w: %q", errForged, e.Type)
 	}
 	if err := json.Unmarshal([]byte(text), &v); err != nil {
 		return v, fmt.Errorf("an event %q of another process: %w", e.Type, err)
@@ -110,13 +116,13 @@ var (
 	errBadNode   = errors.New("the id of a node has 26 characters")
 	errBadCount  = errors.New("the roll counts fewer than it lists, or too many")
 	errBadOrder  = errors.New("the roll is not in the order of ids, each once")
-	errBadName   = errors.New("the roll has a name that nobody can have")
+	errBadName   = errors.New("that is a name that nobody can have")
 	errManyRooms = errors.New("the beat has too many rooms")
 )
 
 // readRoll reads a roll, and the people listed in it, ascending by id.
-func readRoll(e channels.Event) (roll, []chat.User, error) {
-	r, err := uncarried[roll](e)
+func readRoll(s *seal, e channels.Event) (roll, []chat.User, error) {
+	r, err := uncarried[roll](s, e)
 	switch {
 	case err != nil:
 		return r, nil, err
@@ -127,28 +133,30 @@ func readRoll(e channels.Event) (roll, []chat.User, error) {
 	}
 	people := make([]chat.User, len(r.People))
 	for i, someone := range r.People {
-		id, err := chat.ParseUserID(someone.ID)
+		u, err := someone.user()
 		switch {
 		case err != nil:
 			return r, nil, err
-		case i > 0 && id <= people[i-1].ID:
+		case i > 0 && u.ID <= people[i-1].ID:
 			return r, nil, errBadOrder
-		case !mayBeName(someone.Name):
-			return r, nil, errBadName
 		}
-		people[i] = chat.User{ID: id, Name: someone.Name}
+		people[i] = u
 	}
 	return r, people, nil
 }
 
-// mayBeName is less strict than chat.UserName: a node of another version may
-// know other rules.
-func mayBeName(name string) bool {
-	return name != "" && utf8.RuneCountInString(name) <= chat.MaxName && strings.IndexFunc(name, unicode.IsControl) < 0
+// user is less strict with names than chat.UserName: a node of another version
+// may know other rules.
+func (a attender) user() (chat.User, error) {
+	if a.Name == "" || utf8.RuneCountInString(a.Name) > chat.MaxName || strings.IndexFunc(a.Name, unicode.IsControl) >= 0 {
+		return chat.User{}, errBadName
+	}
+	id, err := chat.ParseUserID(a.ID)
+	return chat.User{ID: id, Name: a.Name}, err
 }
 
-func readBeat(e channels.Event) (beat, error) {
-	b, err := uncarried[beat](e)
+func readBeat(s *seal, e channels.Event) (beat, error) {
+	b, err := uncarried[beat](s, e)
 	switch {
 	case err != nil:
 		return b, err

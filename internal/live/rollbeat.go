@@ -10,7 +10,6 @@ import (
 
 	"github.com/teahouse-chat/teahouse/channels"
 	"github.com/teahouse-chat/teahouse/internal/chat"
-	"github.com/teahouse-chat/teahouse/wire"
 )
 
 // crowd is what a node knows of the others with the same log, besides their
@@ -18,6 +17,7 @@ import (
 type crowd struct {
 	// fixed
 	self    string                 // this node's id
+	seal    *seal                  // of all nodes
 	publish func(e channels.Event) // to the others
 	cancel  context.CancelFunc     // of running
 	running sync.WaitGroup
@@ -44,10 +44,11 @@ type RollStats struct {
 	Forgotten uint64 // rolls of nodes that fell silent
 }
 
-// share has a presence tell the other nodes and listen to them, until stop.
-func (p *presence) share(layer *channels.Layer, group string, log *slog.Logger) {
+// share has a presence tell the other nodes, of which all are in a group, and
+// listen to them, until stop.
+func (p *presence) share(layer *channels.Layer, group string, s *seal, log *slog.Logger) {
 	ctx, cancel := context.WithCancel(context.Background())
-	c := &crowd{self: rand.Text(), cancel: cancel, alive: make(map[string]time.Time)}
+	c := &crowd{self: rand.Text(), seal: s, cancel: cancel, alive: make(map[string]time.Time)}
 	c.publish = func(e channels.Event) {
 		if err := layer.GroupSend(context.Background(), group, e); err != nil {
 			log.Warn("tell other nodes", "type", e.Type, "err", err)
@@ -74,7 +75,7 @@ func (p *presence) rendering(r renderers) renderers {
 func (c *crowd) end() {
 	c.cancel()
 	c.running.Wait()
-	c.publish(carry(eventBeat, beat{Node: c.self, Bye: true}))
+	c.publish(c.seal.carry(eventBeat, beat{Node: c.self, Bye: true}))
 }
 
 func (c *crowd) nextVersion() int64 {
@@ -118,26 +119,22 @@ func (p *presence) askAll() {
 
 // hear takes an event of the group of all nodes.
 func (p *presence) hear(e channels.Event) (err error) {
-	var b beat
-	var renamed wire.Renamed
-	switch e.Payload.(type) {
-	case carried, shared:
-		return nil // this node's own
+	if _, own := e.Payload.(carried); own {
+		return nil
 	}
 	switch e.Type {
-	case eventRenamed:
-		renamed, _, err = received[wire.Renamed](e)
-		if err == nil && !mayBeName(renamed.Person.Name) {
-			err = errBadName
+	case eventName:
+		var a attender
+		var u chat.User
+		if a, err = uncarried[attender](p.crowd.seal, e); err == nil {
+			u, err = a.user()
 		}
 		if err == nil {
-			var id chat.UserID
-			if id, err = chat.ParseUserID(renamed.Person.ID); err == nil {
-				p.renamed(chat.User{ID: id, Name: renamed.Person.Name})
-			}
+			p.renamed(u)
 		}
 	case eventBeat:
-		if b, err = readBeat(e); err == nil {
+		var b beat
+		if b, err = readBeat(p.crowd.seal, e); err == nil {
 			p.hearBeat(b)
 		}
 	}
@@ -201,7 +198,7 @@ func (p *presence) tick(ctx context.Context) {
 			return
 		case <-ticker.C:
 			for _, b := range p.look(time.Now()) {
-				p.crowd.publish(carry(eventBeat, b))
+				p.crowd.publish(p.crowd.seal.carry(eventBeat, b))
 			}
 		}
 	}

@@ -62,7 +62,7 @@ func (p *presence) callRoll(room string, a *attendance, round int) {
 	}
 	p.crowd.sent++
 	p.mu.Unlock()
-	p.publish(room, carry(eventRoll, r))
+	p.publish(room, p.crowd.seal.carry(eventRoll, r))
 }
 
 // goodbye is what other nodes are told when nobody is in a room here any more;
@@ -75,7 +75,7 @@ func (p *presence) goodbye(room string, a *attendance) *channels.Event {
 		return nil
 	}
 	p.crowd.sent++
-	e := carry(eventRoll, roll{Node: p.crowd.self, Room: room, Version: p.crowd.nextVersion()})
+	e := p.crowd.seal.carry(eventRoll, roll{Node: p.crowd.self, Room: room, Version: p.crowd.nextVersion()})
 	return &e
 }
 
@@ -86,7 +86,7 @@ func (p *presence) hearRoll(e channels.Event) (channels.Frame, error) {
 	if _, own := e.Payload.(carried); own {
 		return channels.Frame{}, nil
 	}
-	r, people, err := readRoll(e)
+	r, people, err := readRoll(p.crowd.seal, e)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err != nil {
