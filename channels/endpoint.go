@@ -258,4 +258,4 @@ func (e *Endpoint) render(ev *Event) (r rendered, err error) {
 }
 
 // retryAfter is the header of answers that ask the client to come back.
-func retryAfter() http.Header { return http.Header{"Retry-After": {"2"}} }
+func retryAfter() http.Header { return http.Header{"Retry-After": {"1"}} }

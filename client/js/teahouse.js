@@ -25,11 +25,16 @@ const HOLD = 200; // ms a message waits for the ones before it
 const ADOPT = 15_000; // ms after which another tab's entry is sent from here too
 const PROBE = 60_000; // ms between tries to leave the stream for a socket
 const STEADY = 5_000; // ms a connection lasts before failures are forgotten
+const FIRST = 1000; // ms, the most we wait before the first try; each further wait may be twice as long
+const SOON = 100; // ms, the least FIRST after a restart
 const LONGEST = 30_000; // ms, the most we wait between two tries
+const BLOCKED = 2; // sockets in a row that do not open where none ever did, before the stream is tried
+const PROVEN = 5; // and where one did: the server is away, not the way to it
 const TRIES = 4; // refusals because the server is busy before an entry is failed
 const SPOKE = 1000; // ms after a message in which its author is not typing, whatever comes late
 const TYPING = 3000; // ms between signs of typing
 const REJOIN = 1000; // ms before a room is joined again when the server names no time
+const RESTART = 1012; // close code of a server that restarts, with a time for this client alone
 const TERMINAL = new Set([4401, 4403, 4409]);
 const TOO_BIG = 1009; // close code (RFC 6455, section 7.4.1) for a frame over the server's bound
 
@@ -628,7 +633,9 @@ export class Teahouse extends EventTarget {
   #again = new Map(); // room -> timer of the next try to join it
   #refs = 0;
   #attempts = 0;
+  #first = FIRST;
   #unopened = 0;
+  #patience = BLOCKED;
   #opened = 0;
   #heard = 0;
   #retry;
@@ -778,7 +785,10 @@ export class Teahouse extends EventTarget {
     this.server = f.server ?? this.server;
     this.limits = f.limits ?? this.limits;
     if (f.token) this.#options = { ...this.#options, token: f.token };
-    this.#unopened = this.#line.transport === 'websocket' ? 0 : this.#unopened;
+    if (this.#line.transport === 'websocket') {
+      this.#unopened = 0;
+      this.#patience = PROVEN;
+    }
     this.#set({ name: 'open' });
     this.#listen();
     if (this.#line.transport === 'stream') this.#look();
@@ -902,9 +912,15 @@ export class Teahouse extends EventTarget {
       this.epoch = undefined;
       this.#rooms.forEach((r) => r._forget());
     }
-    if (socket && this.#unopened >= 2 && this.#env.EventSource && !away) return this.#dial(StreamLine);
-    const full = Math.min(LONGEST, 1000 * 2 ** this.#attempts++);
+    if (socket && this.#unopened >= this.#patience && this.#env.EventSource && !away) return this.#dial(StreamLine);
     const asked = retryIn(reason);
+    if (opened !== false) this.#first = FIRST;
+    if (code === RESTART && asked !== undefined) {
+      // Where the time is short, other servers are there: a try that fails is soon followed by another.
+      this.#first = Math.min(Math.max(asked, SOON), FIRST);
+      this.#attempts = -1;
+    }
+    const full = Math.min(LONGEST, this.#first * 2 ** Math.max(this.#attempts++, 0));
     let wait = asked ?? this.#env.random() * full;
     if (code === 1013 && asked === undefined) wait = Math.max(wait, 1000);
     if (away) wait = Math.max(wait, ANSWER); // "online" comes first, when it is told

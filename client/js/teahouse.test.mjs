@@ -317,6 +317,41 @@ for (const code of [1012, 1013, 4429]) {
   }
 }
 
+/** When five sockets were made after the first was closed with a code and a reason, and four did not open. */
+async function tries(code, reason, options) {
+  const w = start(options);
+  w.client.connect();
+  const socket = welcome(w);
+  await w.clock.pass(6000);
+  const gone = w.clock.now();
+  socket.drop(code, reason);
+  const made = [];
+  while (made.length < 5) {
+    const { length } = w.sockets.all;
+    await w.clock.pass(10);
+    if (w.sockets.all.length === length) continue;
+    if (made.push(w.clock.now() - gone) < 5) w.sockets.last.drop(1006);
+  }
+  return { ...w, made };
+}
+
+test('a server that restarts beside others is left when it says, and the next one looked for quickly', async () => {
+  const { made } = await tries(1012, 'restart retry_ms=200');
+  assert.deepEqual(made, [200, 300, 500, 900, 1700]);
+});
+
+test('after the restart of a server that is alone the tries come as after any loss', async () => {
+  const { made } = await tries(1012, 'restart retry_ms=4000');
+  assert.deepEqual(made, [4000, 4500, 5500, 7500, 11500]);
+});
+
+test('who had a socket before takes a server that is away for no network without sockets', async () => {
+  const streams = [];
+  const EventSource = class extends EventTarget { constructor(url) { super(); streams.push(url); } close() {} };
+  const { made } = await tries(1006, '', { EventSource });
+  assert.deepEqual([made.length, streams], [5, []]);
+});
+
 test('a room that wants all asks for all, now and when it comes back', async () => {
   const w = start({ after: 7 });
   const all = w.client.join('archive', { after: 3, all: true });
