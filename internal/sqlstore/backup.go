@@ -157,7 +157,7 @@ func copyPages(ctx context.Context, conn *sql.Conn, to string, progress func(pag
 	if err != nil {
 		return err
 	}
-	if err := f.Close(); err != nil {
+	if err := errors.Join(inherit(f), f.Close()); err != nil {
 		return err
 	}
 	return conn.Raw(func(c any) error {

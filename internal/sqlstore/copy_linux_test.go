@@ -2,6 +2,7 @@ package sqlstore_test
 
 import (
 	"errors"
+	"os"
 	"path/filepath"
 	"syscall"
 	"testing"
@@ -56,5 +57,43 @@ func TestABackupOntoAFullDiskLeavesWhatWasThere(t *testing.T) {
 	}
 	if c, _ := readAt(t, at); len(c.Rooms) != 1 {
 		t.Errorf("what was there is now %+v", c.Rooms)
+	}
+}
+
+// What root makes for a server that is another user's can be used by that user.
+func TestWhatRootMakesBelongsToTheOwnerOfTheFolder(t *testing.T) {
+	if os.Geteuid() != 0 {
+		unavailable(t, "only root can give files away")
+	}
+	const somebody = 54321
+	dir := t.TempDir()
+	from, file := filepath.Join(t.TempDir(), "teahouse.db"), filepath.Join(t.TempDir(), "backup")
+	s := openAt(t, from)
+	mustAppend(t, s, said("lobby", "one", 1))
+	closeStore(t, s)
+	mustBackup(t, from, file, sqlstore.BackupOptions{})
+	for _, folder := range []string{"opened", "restored", "copied"} {
+		if err := os.Mkdir(filepath.Join(dir, folder), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chown(filepath.Join(dir, folder), somebody, somebody); err != nil {
+			t.Fatal(err)
+		}
+	}
+	opened := openAt(t, filepath.Join(dir, "opened", "teahouse.db"))
+	defer closeStore(t, opened)
+	mustAppend(t, opened, said("lobby", "one", 1))
+	mustRestore(t, file, filepath.Join(dir, "restored", "teahouse.db"), false)
+	mustCopy(t, from, filepath.Join(dir, "copied", "teahouse.db"))
+	for _, folder := range []string{"opened", "restored", "copied"} {
+		for _, name := range names(t, filepath.Join(dir, folder)) {
+			info, err := os.Stat(filepath.Join(dir, folder, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if owner := info.Sys().(*syscall.Stat_t); owner.Uid != somebody || owner.Gid != somebody {
+				t.Errorf("%s/%s belongs to %d and group %d", folder, name, owner.Uid, owner.Gid)
+			}
+		}
 	}
 }

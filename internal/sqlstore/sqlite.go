@@ -117,6 +117,9 @@ func checkFile(path string) error {
 	n, err := io.ReadFull(f, header)
 	switch {
 	case n == 0 && errors.Is(err, io.EOF):
+		if err := inherit(f); err != nil {
+			return fmt.Errorf("%w: giving %s to the owner of its folder: %w", ErrUnwritable, path, err)
+		}
 		return nil
 	case err != nil && !errors.Is(err, io.ErrUnexpectedEOF):
 		return fmt.Errorf("%w: make %s a writable file: %w", ErrUnwritable, path, err)
