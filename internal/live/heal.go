@@ -82,13 +82,17 @@ func (s *tails) heal(t *tail) (more bool) {
 	return more
 }
 
-// pause lets members take what they were given.
+// pause lets members take what they were given: first of all the group's own
+// goroutines, so that the backlog can be seen.
 func (s *tails) pause(weight int) {
 	const look = 2 * time.Millisecond
-	for left := time.Duration(weight) * time.Second / healRate; left > 0 && s.layer.Stats().Backlog > healBacklog; left -= look {
+	for left := max(look, time.Duration(weight)*time.Second/healRate); left > 0; left -= look {
 		select {
 		case <-time.After(look):
 		case <-s.ctx.Done():
+			return
+		}
+		if s.layer.Stats().Backlog <= healBacklog {
 			return
 		}
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/teahouse-chat/teahouse/channels"
 	"github.com/teahouse-chat/teahouse/channels/channelstest"
+	"github.com/teahouse-chat/teahouse/internal/chat"
 	"github.com/teahouse-chat/teahouse/internal/chat/memstore"
 	"github.com/teahouse-chat/teahouse/wire"
 )
@@ -26,7 +27,11 @@ type street struct {
 	ends  []*end
 	stuck chan struct{} // Publish and Follow wait until it is closed; nil does not
 	down  error         // of Publish
+	fate  fate          // of each event to each end; nil brings it once, at once
 }
+
+// fate says after which times the copies of an event arrive: none is a loss.
+type fate func(channels.Delivery) []time.Duration
 
 // end is the broker of one layer.
 type end struct {
@@ -91,7 +96,7 @@ func (e *end) Publish(ctx context.Context, d channels.Delivery) error {
 	}
 	s := e.street
 	s.mu.Lock()
-	down := s.down
+	down, fate := s.down, s.fate
 	e.sent = append(e.sent, d.Event.Type)
 	var to []*end
 	for _, o := range s.ends {
@@ -107,13 +112,19 @@ func (e *end) Publish(ctx context.Context, d channels.Delivery) error {
 		return down
 	}
 	for _, o := range to {
-		err = errors.Join(err, o.node.Deliver(ctx, d))
+		if fate == nil {
+			err = errors.Join(err, o.node.Deliver(ctx, d))
+			continue
+		}
+		for _, after := range fate(d) {
+			time.AfterFunc(after, func() { _ = o.node.Deliver(context.Background(), d) })
+		}
 	}
 	return err
 }
 
 // openNode is a server of several on one store.
-func openNode(t *testing.T, s *street, store *memstore.Store) (*house, *end) {
+func openNode(t *testing.T, s *street, store chat.Store) (*house, *end) {
 	t.Helper()
 	e := s.end()
 	relay := NewRelay(RelayOptions{Broker: e, Shared: true, Logger: slog.New(slog.DiscardHandler)})
