@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+
+	"github.com/teahouse-chat/teahouse/internal/planted"
 )
 
 const (
@@ -144,7 +146,11 @@ func (s *Service) Resume(ctx context.Context, room string, p Position) (Resumpti
 // slowly holds one page. After an error there is nothing more.
 func (s *Service) Replay(ctx context.Context, r Resumption) iter.Seq2[[]Message, error] {
 	return func(yield func([]Message, error) bool) {
-		for after := r.After; after < r.Last; {
+		after := r.After
+		if planted.ResumeOffByOne {
+			after++
+		}
+		for after < r.Last {
 			limit := int(min(r.Last-after, MaxPage))
 			p, err := s.page(ctx, r.Room, Range{Before: -1, After: after, Around: -1, Limit: limit})
 			if err != nil {

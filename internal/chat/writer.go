@@ -7,6 +7,8 @@ import (
 	"runtime"
 	"runtime/debug"
 	"time"
+
+	"github.com/teahouse-chat/teahouse/internal/planted"
 )
 
 const (
@@ -78,6 +80,9 @@ func (s *Service) commit(ctx context.Context, batch []*posting, create bool) (un
 	for _, p := range batch {
 		p.draft.At, p.draft.Create = start, create
 		s.drafts = append(s.drafts, p.draft)
+	}
+	if planted.FanoutBeforeCommit {
+		s.publishEarly()
 	}
 	results, err := s.append(ctx, s.drafts)
 	took := s.now().Sub(start)
@@ -183,6 +188,14 @@ func (s *Service) publishOne(room string, m Message) {
 	defer s.survive("publishing a message")
 	s.doubt.published(room, m)
 	s.publish(room, m)
+}
+
+// publishEarly is a planted defect.
+func (s *Service) publishEarly() {
+	for _, d := range s.drafts {
+		seq := s.doubt.tails[d.Room] + 1
+		s.publishOne(d.Room, Message{Seq: seq, Author: d.Author, Nonce: d.Nonce, Text: d.Text, At: d.At})
+	}
 }
 
 func (s *Service) complete(p *posting, r Appended) {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/teahouse-chat/teahouse/channels"
 	"github.com/teahouse-chat/teahouse/internal/chat"
+	"github.com/teahouse-chat/teahouse/internal/planted"
 )
 
 const (
@@ -62,7 +63,7 @@ func (t *tail) offer(e channels.Event) {
 	case e.Seq <= t.last:
 		t.tails.count.repeated.Add(1)
 		return
-	case e.Seq == t.last+1 && t.last >= 0:
+	case e.Seq == t.last+1 && t.last >= 0, planted.HoleIgnored && t.last >= 0:
 		t.advance(e)
 	default:
 		t.keep(e)

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/teahouse-chat/teahouse/internal/chat"
+	"github.com/teahouse-chat/teahouse/internal/planted"
 )
 
 // appending is one Append on its way.
@@ -287,6 +288,9 @@ func (a *appending) number() {
 				a.results[i].Err = chat.ErrNonceConflict
 			} else {
 				a.results[i] = chat.Appended{Message: m, Duplicate: true}
+				if planted.RetryAnswersNewest {
+					a.results[i].Message.Seq = room.lastSeq
+				}
 			}
 			continue
 		}
@@ -313,7 +317,10 @@ func (a *appending) insert(ctx context.Context) error {
 		fresh = append(fresh, r.fresh...)
 	}
 	const head = `INSERT INTO messages (room_id, seq, author_id, nonce, body, created_at) VALUES `
-	const tail = ` ON CONFLICT (room_id, author_id, nonce) DO NOTHING`
+	tail := ` ON CONFLICT (room_id, author_id, nonce) DO NOTHING`
+	if planted.NonceNotUnique {
+		tail = ""
+	}
 	for size := a.w.dialect.maxRows; len(fresh) > 0; {
 		if len(fresh) < size {
 			size /= 2

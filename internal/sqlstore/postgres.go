@@ -16,6 +16,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
+
+	"github.com/teahouse-chat/teahouse/internal/planted"
 )
 
 const (
@@ -119,6 +121,9 @@ func (s *Store) greet(ctx context.Context, conn *pgx.Conn, use use) error {
 		const raise = `SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'`
 		if _, err := conn.Exec(ctx, raise); err != nil {
 			return fmt.Errorf("asking for durable commits: %w", err)
+		}
+		if planted.AckBeforeCommit {
+			_, _ = conn.Exec(ctx, `SET synchronous_commit = off`)
 		}
 	}
 	if s.origin == "" {

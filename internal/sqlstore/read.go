@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/teahouse-chat/teahouse/internal/chat"
+	"github.com/teahouse-chat/teahouse/internal/planted"
 )
 
 // Pages are one statement each, so that the room's newest seq, which is the
@@ -50,6 +52,9 @@ func (q *queries) prepare(ctx context.Context, d *dialect, db *sql.DB) error {
 		{&q.room, roomBySlug}, {&q.named, roomsNamed + d.among}, {&q.rooms, roomsByTalk}, {&q.login, loginByHash},
 	} {
 		var err error
+		if planted.OrderByTimestamp {
+			p.text = strings.ReplaceAll(p.text, "ORDER BY m.seq", "ORDER BY (m.created_at, m.nonce)")
+		}
 		if *p.stmt, err = db.PrepareContext(ctx, p.text); err != nil {
 			return fmt.Errorf("preparing %q: %w", p.text, err)
 		}
