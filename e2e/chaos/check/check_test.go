@@ -206,7 +206,7 @@ func TestEachViolationIsFound(t *testing.T) {
 }
 
 // crowded is a sound history of a room with many operations, ten at a time, of
-// which some have no answer.
+// which many have none the first time, and some never.
 func crowded(n int) check.History {
 	var h check.History
 	log := check.Log{From: "one", Room: "a"}
@@ -218,6 +218,11 @@ func crowded(n int) check.History {
 			Outcome: check.Stored, Seq: m.Seq,
 		}
 		if i%7 == 0 {
+			first := p
+			first.Sent -= 5
+			first.Answered, first.Outcome, first.Seq = 0, check.Unknown, 0
+			h.Posts = append(h.Posts, first)
+		} else if i%50 == 0 {
 			p.Answered, p.Outcome, p.Seq = 0, check.Unknown, 0
 		}
 		h.Posts = append(h.Posts, p)

@@ -1,8 +1,10 @@
 package check
 
 import (
+	"cmp"
 	"hash/maphash"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/anishathalye/porcupine"
@@ -23,9 +25,9 @@ const (
 // Too many operations, and a search that takes too long, are violations: they
 // decide nothing.
 //
-// What became of an Unknown post is taken from the log, which only grows: one
-// that is there took effect at some time after it was sent, or found what another
-// attempt had stored; one that is not there never did.
+// The attempts to say one message are one operation, from the first until it was
+// acknowledged first: one of them stored it, and the others found it. If none was
+// acknowledged, the log tells whether there is an operation, without an end.
 func Linear(h History) []Violation {
 	var f found
 	for _, name := range h.rooms() {
@@ -54,40 +56,79 @@ type operation struct {
 
 // operations of a room, with the final log as the last read.
 func (r room) operations() []porcupine.Operation {
-	at, all, client := make(map[key]int64), []porcupine.Operation(nil), 0
+	var all []porcupine.Operation
 	add := func(o operation, from, to time.Duration) {
-		all = append(all, porcupine.Operation{ClientId: client, Input: o, Call: int64(from), Return: int64(to)})
-		client++
+		all = append(all, porcupine.Operation{ClientId: len(all), Input: o, Call: int64(from), Return: int64(to)})
 	}
 	if len(r.Logs) > 0 {
-		for _, m := range r.Logs[0].Messages {
-			at[keyOf(m)] = m.Seq
-		}
-		end := operation{seq: int64(len(r.Logs[0].Messages)), log: r.Logs[0].Messages}
+		log := r.Logs[0].Messages
+		end := operation{seq: int64(len(log)), log: log}
 		if end.seq > 0 {
-			end.key = keyOf(r.Logs[0].Messages[end.seq-1])
+			end.key = keyOf(log[end.seq-1])
 		}
 		add(end, math.MaxInt64-1, math.MaxInt64)
 	}
+	for _, m := range r.stored() {
+		add(operation{post: true, key: m.key, seq: m.seq}, m.from, m.to)
+	}
 	for _, p := range r.Posts {
 		k := key{p.Author, p.Nonce}
-		if p.Other && p.Outcome != Conflict {
-			continue
-		}
-		switch p.Outcome {
-		case Stored:
-			add(operation{post: true, key: k, seq: p.Seq}, p.Sent, p.Answered)
-		case Conflict:
+		if p.Outcome == Conflict {
 			add(operation{post: true, conflict: true, key: k}, p.Sent, p.Answered)
-		case Unknown:
-			if seq, there := at[k]; there {
-				add(operation{post: true, key: k, seq: seq}, p.Sent, math.MaxInt64-2)
-			}
 		}
 	}
 	for _, x := range r.Reads {
 		add(operation{key: key{x.Author, x.Nonce}, seq: x.Last}, x.Asked, x.Told)
 	}
+	return all
+}
+
+// storing is a message, and the time in which it was stored.
+type storing struct {
+	key      key
+	seq      int64
+	from, to time.Duration
+}
+
+// forever is the time of an answer that never came.
+const forever = time.Duration(math.MaxInt64 - 2)
+
+// stored are the messages that were acknowledged or are in the log. One that was
+// acknowledged under several numbers is several, which no order explains.
+func (r room) stored() []storing {
+	type numbered struct {
+		key
+		seq int64
+	}
+	first := make(map[key]time.Duration) // sent
+	ended := make(map[numbered]time.Duration)
+	for _, p := range r.Posts {
+		k := key{p.Author, p.Nonce}
+		if p.Other || p.Outcome == Refused || p.Outcome == Conflict {
+			continue
+		}
+		if at, again := first[k]; !again || p.Sent < at {
+			first[k] = p.Sent
+		}
+		if n := (numbered{k, p.Seq}); p.Outcome == Stored {
+			if at, again := ended[n]; !again || p.Answered < at {
+				ended[n] = p.Answered
+			}
+		}
+	}
+	if len(r.Logs) > 0 {
+		for _, m := range r.Logs[0].Messages {
+			n := numbered{keyOf(m), m.Seq}
+			if _, said := first[n.key]; said && ended[n] == 0 {
+				ended[n] = forever
+			}
+		}
+	}
+	var all []storing
+	for n, to := range ended {
+		all = append(all, storing{n.key, n.seq, first[n.key], to})
+	}
+	slices.SortFunc(all, func(a, b storing) int { return cmp.Compare(a.from, b.from) })
 	return all
 }
 
@@ -136,9 +177,8 @@ func (s state) reads(o operation) bool {
 	return true
 }
 
-// model is a room with one server, one operation at a time: a new nonce takes the
-// next number, a repeated one takes none and is answered as the first time, a read
-// gives the newest message.
+// model is a room with one server, one operation at a time: a nonce takes the next
+// number, once; another text for it is a conflict; a read gives the newest message.
 func model() porcupine.Model {
 	seed := maphash.MakeSeed()
 	return porcupine.Model{
@@ -153,10 +193,7 @@ func model() porcupine.Model {
 			case o.conflict:
 				return s.find(o.key) > 0, s
 			}
-			if o.seq != s.seq()+1 {
-				return o.seq <= s.seq() && s.find(o.key) == o.seq, s
-			}
-			if s.find(o.key) > 0 {
+			if o.seq != s.seq()+1 || s.find(o.key) > 0 {
 				return false, s
 			}
 			sum := maphash.Comparable(seed, struct {
