@@ -69,7 +69,7 @@ func openWith(t *testing.T, limiter chat.Limiter) *house {
 
 // openOn opens a house on a store, which it does not close, and on a broker, if
 // there is one.
-func openOn(t *testing.T, store chat.Store, broker channels.Broker, limiter chat.Limiter) *house {
+func openOn(t testing.TB, store chat.Store, broker channels.Broker, limiter chat.Limiter) *house {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	settings, err := store.Settings(t.Context())
@@ -98,7 +98,7 @@ func openOn(t *testing.T, store chat.Store, broker channels.Broker, limiter chat
 }
 
 // post says n things in a room.
-func (h *house) post(t *testing.T, room string, n int) {
+func (h *house) post(t testing.TB, room string, n int) {
 	t.Helper()
 	for range n {
 		h.posted++

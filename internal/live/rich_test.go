@@ -17,12 +17,12 @@ import (
 // talker is a rich client in a test.
 type talker struct {
 	*channelstest.Client
-	t   *testing.T
+	t   testing.TB
 	you wire.Person
 }
 
 // dial connects without hello.
-func (h *house) dial(t *testing.T) *talker {
+func (h *house) dial(t testing.TB) *talker {
 	t.Helper()
 	c := channelstest.New(t, h.Rich(), "/ws")
 	c.Subprotocols(wire.Subprotocol)
@@ -31,7 +31,7 @@ func (h *house) dial(t *testing.T) *talker {
 }
 
 // enter connects as person n, says hello and joins rooms.
-func (h *house) enter(t *testing.T, n int, rooms ...string) *talker {
+func (h *house) enter(t testing.TB, n int, rooms ...string) *talker {
 	t.Helper()
 	k := h.dial(t)
 	k.say(wire.Hello{Token: fmt.Sprint(n)})

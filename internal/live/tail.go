@@ -44,6 +44,7 @@ type tail struct {
 	moved   time.Time       // when last rose since then
 	timer   *time.Timer     // until late; nil for none
 	reading bool            // waits for a reader, or is being read
+	sought  bool            // the log was read since it fell behind
 }
 
 // early is a message that waits for an older one.
@@ -168,10 +169,10 @@ func (t *tail) watch() {
 		return
 	}
 	if t.heard <= t.last {
-		if !t.since.IsZero() && !t.reading {
+		if !t.since.IsZero() && !t.sought {
 			t.tails.count.closed.Add(1)
 		}
-		t.since = time.Time{}
+		t.since, t.sought = time.Time{}, false
 		t.stop()
 		return
 	}
@@ -218,7 +219,7 @@ func (t *tail) begin() (after int64, before int64, ok bool) {
 		return 0, 0, false
 	}
 	t.round++
-	t.newly = 0
+	t.newly, t.sought = 0, true
 	return t.last, t.heard, true
 }
 
