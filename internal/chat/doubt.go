@@ -148,12 +148,18 @@ func (s *Service) look(ctx context.Context) {
 	}
 }
 
-// lookDue says whether it is time to look; later is when it will be, or nil
-// when nothing is in doubt.
-func (s *Service) lookDue() (now bool, later <-chan time.Time) {
-	if s.doubt.count == 0 {
-		return false, nil
+// nextDue is what it is time to do, if it is; later is when it will be, or nil
+// when nothing is in doubt and the store works.
+func (s *Service) nextDue() (now func(context.Context), later <-chan time.Time) {
+	next, do := s.fault.due, s.try
+	if s.doubt.count > 0 && (next.IsZero() || s.doubt.due.Before(next)) {
+		next, do = s.doubt.due, s.look
 	}
-	wait := s.doubt.due.Sub(s.now())
-	return wait <= 0, time.After(wait)
+	if next.IsZero() {
+		return nil, nil
+	}
+	if wait := next.Sub(s.now()); wait > 0 {
+		return nil, time.After(wait)
+	}
+	return do, nil
 }

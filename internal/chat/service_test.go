@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -277,6 +278,39 @@ func TestAStoreThatFailsIsToldToEachSenderAndLoggedOnce(t *testing.T) {
 		}
 		if !strings.Contains(log.String(), "works again") {
 			t.Errorf("no word that it works again:\n%s", &log)
+		}
+	})
+}
+
+func TestAStoreThatWorksAgainIsNoticedThoughNobodyPosts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		store := &stubborn{Store: memstore.New()}
+		s := newService(t, chat.Options{Store: store, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		var tries atomic.Int32
+		var works atomic.Bool
+		store.before = func([]chat.Draft) error {
+			tries.Add(1)
+			if works.Load() {
+				return nil
+			}
+			return errors.New("disk on fire")
+		}
+		if _, _, err := s.Post(t.Context(), post("lobby", "a", "x")); !errors.Is(err, chat.ErrUnavailable) {
+			t.Fatal(err)
+		}
+		time.Sleep(61 * time.Second)
+		if stats := s.Stats(); !stats.Failing || stats.Failures != 1 || tries.Load() != 31 {
+			t.Fatalf("tried %d times in 61 s, %+v", tries.Load(), stats)
+		}
+		works.Store(true)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if s.Stats().Failing || tries.Load() != 32 {
+			t.Errorf("tried %d times, failing %v", tries.Load(), s.Stats().Failing)
+		}
+		if n := strings.Count(log.String(), "disk on fire"); n != 1 {
+			t.Errorf("logged %d times:\n%s", n, &log)
 		}
 	})
 }

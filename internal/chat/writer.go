@@ -16,21 +16,23 @@ const (
 	batchBytes  = 1 << 20 // of text in one commit
 
 	faultLogEvery = 10 * time.Second // while the store stays broken
+	tryEvery      = 2 * time.Second  // a broken store, when nobody posts
 )
 
 // fault is the writer's memory of a broken store.
 type fault struct {
 	last, logged time.Time
-	silent       int // failed batches since the last line in the log
+	silent       int       // failed batches since the last line in the log
+	due          time.Time // of the next try; zero when the store works
 }
 
 // write is the writer: it ends when the queue is closed and empty.
 func (s *Service) write(ctx context.Context) {
 	defer close(s.written)
 	for {
-		due, later := s.lookDue()
-		if due {
-			s.look(ctx)
+		due, later := s.nextDue()
+		if due != nil {
+			due(ctx)
 			continue
 		}
 		var p *posting
@@ -168,6 +170,7 @@ func (s *Service) count(results []Appended, stored int, took time.Duration) {
 func (s *Service) noteFault(err error, posts int, now time.Time) {
 	f := &s.fault
 	if err == nil {
+		f.due = time.Time{}
 		if s.stats.failing.Swap(false) {
 			s.log.Info("the store works again", "failed_batches", s.stats.failures.Load())
 		}
@@ -175,12 +178,23 @@ func (s *Service) noteFault(err error, posts int, now time.Time) {
 	}
 	first := !s.stats.failing.Swap(true)
 	s.stats.failures.Add(1)
-	f.last = now
+	f.last, f.due = now, now.Add(tryEvery)
 	f.silent++
 	if first || now.Sub(f.logged) >= faultLogEvery {
 		s.log.Error("the store failed, posts were refused and may be repeated",
 			"err", err, "posts", posts, "failed_batches", f.silent)
 		f.logged, f.silent = now, 0
+	}
+}
+
+// try finds out whether a broken store works again. Who decides by that where
+// people are sent would else send nobody here whose post could tell.
+func (s *Service) try(ctx context.Context) {
+	_, err := s.append(ctx, nil)
+	if err == nil {
+		s.noteFault(nil, 0, s.now())
+	} else {
+		s.fault.due = s.now().Add(tryEvery)
 	}
 }
 
