@@ -51,7 +51,7 @@ func TestAStoppingServerSaysWhenToComeBack(t *testing.T) {
 // slowly is a store whose appends wait.
 type slowly struct {
 	chat.Store
-	open chan struct{} // lets appends go on
+	open chan struct{} // closed, it lets appends go on
 }
 
 func (s slowly) Append(ctx context.Context, batch []chat.Draft) ([]chat.Appended, error) {
@@ -61,7 +61,7 @@ func (s slowly) Append(ctx context.Context, batch []chat.Draft) ([]chat.Appended
 
 func TestWhatWasAcceptedIsAcknowledgedBeforeTheSocketIsClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := slowly{memstore.New(), make(chan struct{}, 2)}
+		store := slowly{memstore.New(), make(chan struct{})}
 		h := openOn(t, store, nil, noLimits{})
 		a, b := h.enter(t, 1, "lobby"), h.enter(t, 2, "elsewhere")
 		plain := channelstest.New(t, h.plainMux(), "/ws/chat/side/")
@@ -76,8 +76,7 @@ func TestWhatWasAcceptedIsAcknowledgedBeforeTheSocketIsClosed(t *testing.T) {
 		go func() { stopped <- h.Drain(context.Background(), Farewell{}) }()
 		pass(500 * time.Millisecond)
 		a.say(wire.Post{Room: "lobby", Nonce: "late", Text: "late"})
-		store.open <- struct{}{}
-		store.open <- struct{}{}
+		close(store.open)
 		if m := next[wire.MessageFrame](a); m.Nonce != "a" {
 			t.Errorf("got %+v", m)
 		}
