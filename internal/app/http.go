@@ -40,7 +40,7 @@ func (a *app) readyz(w http.ResponseWriter, _ *http.Request) {
 		say(w, http.StatusServiceUnavailable, "stopping: send visitors to other servers")
 	case !a.ready.Load():
 		say(w, http.StatusServiceUnavailable, "starting")
-	case a.service.Stats().Failing:
+	case a.service.Stats().Failing || a.live.LogFails():
 		say(w, http.StatusServiceUnavailable, "the store fails: see the log")
 	case a.disconnected():
 		// Visitors are served as ever; sending them elsewhere would not help.

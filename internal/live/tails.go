@@ -59,6 +59,9 @@ type tailCounters struct {
 func newTails(source roomLog, relay *Relay, layer *channels.Layer, seal *seal, log *slog.Logger) *tails {
 	s := &tails{source: source, relay: relay, layer: layer, seal: seal, log: log, byGroup: make(map[string]*tail)}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.expect(checkEvery)
 	return s
 }
 
@@ -123,7 +126,6 @@ func (s *tails) enter(room, group string) *tail {
 		if t == nil {
 			t = &tail{tails: s, room: room, group: group, users: 1, last: -1}
 			s.byGroup[group] = t
-			s.expect(checkEvery)
 			s.mu.Unlock()
 			return t
 		}
@@ -215,6 +217,10 @@ type TailStats struct {
 	Failures uint64 // of reads and checks
 	Failing  bool   // the last one failed
 }
+
+// LogFails says that the log cannot be read, as far as a server looks at it without
+// being asked: one that shares it does.
+func (s *Server) LogFails() bool { return s.tails != nil && s.tails.failing.Load() }
 
 // stats counts. It takes the lock of every tail.
 func (s *tails) stats() TailStats {

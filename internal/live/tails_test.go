@@ -214,6 +214,7 @@ func TestAStoreThatIsGoneDelaysWhatIsMissingAndNothingElse(t *testing.T) {
 		if e := p.a.refused(wire.CodeUnavailable); e.RetryMS == 0 {
 			t.Errorf("a post was refused with %+v", e)
 		}
+		p.a.Drop()
 		p.store.gone.Store(false)
 		start := time.Now()
 		p.b.want(2, 3)
@@ -222,6 +223,17 @@ func TestAStoreThatIsGoneDelaysWhatIsMissingAndNothingElse(t *testing.T) {
 		}
 		if s := p.two.Stats().Tails; s.Failing || s.Behind != 0 {
 			t.Errorf("afterwards: %+v", s)
+		}
+		pass(checkAgain)
+		p.store.gone.Store(true)
+		pass(checkEvery)
+		if !p.one.LogFails() || !p.two.LogFails() {
+			t.Error("a server does not say that the log fails, or only when somebody is in a room")
+		}
+		p.store.gone.Store(false)
+		pass(checkAgain)
+		if p.one.LogFails() || p.two.LogFails() {
+			t.Error("a server still says that the log fails")
 		}
 	})
 }
@@ -250,12 +262,10 @@ func TestARoomNobodyIsInCostsNothing(t *testing.T) {
 			p.b.want(j.Last+1, j.Last+1)
 		}
 		p.b.Drop()
-		pass(2 * checkEvery)
-		before := p.store.finds.Load()
 		p.a.say(wire.Leave{Room: "lobby"})
-		pass(time.Hour)
-		if p.store.finds.Load() > before+1 || p.one.Stats().Tails.Rooms+p.two.Stats().Tails.Rooms > 0 {
-			t.Errorf("%d looks at positions while nobody was in any room", p.store.finds.Load()-before)
+		synctest.Wait()
+		if rooms := p.one.Stats().Tails.Rooms + p.two.Stats().Tails.Rooms; rooms > 0 {
+			t.Errorf("%d rooms are in use", rooms)
 		}
 	})
 }
