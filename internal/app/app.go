@@ -167,6 +167,7 @@ func (a *app) build(ctx context.Context) error {
 	a.live = live.New(live.Options{
 		Layer:      a.layer,
 		Relay:      a.relay,
+		Shared:     c.PostgreSQL(),
 		Service:    a.service,
 		Key:        settings.Key,
 		Identities: a.guests,

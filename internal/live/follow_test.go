@@ -71,6 +71,18 @@ func openWith(t *testing.T, limiter chat.Limiter) *house {
 // there is one.
 func openOn(t testing.TB, store chat.Store, broker channels.Broker, limiter chat.Limiter) *house {
 	t.Helper()
+	relay, _ := broker.(*Relay)
+	return openShared(t, store, relay, limiter, relay != nil && relay.shared)
+}
+
+// openShared is openOn for a log that other servers have or not, whatever the
+// broker brings.
+func openShared(t testing.TB, store chat.Store, relay *Relay, limiter chat.Limiter, shared bool) *house {
+	t.Helper()
+	var broker channels.Broker
+	if relay != nil {
+		broker = relay
+	}
 	log := slog.New(slog.DiscardHandler)
 	settings, err := store.Settings(t.Context())
 	if err != nil {
@@ -83,9 +95,8 @@ func openOn(t testing.TB, store chat.Store, broker channels.Broker, limiter chat
 	if err != nil {
 		t.Fatal(err)
 	}
-	relay, _ := broker.(*Relay)
 	h.Server = New(Options{
-		Layer: h.layer, Relay: relay, Service: h.service, Key: settings.Key, Identities: strangers{}, Sockets: noLimits{}, Limiter: noLimits{},
+		Layer: h.layer, Relay: relay, Shared: shared, Service: h.service, Key: settings.Key, Identities: strangers{}, Sockets: noLimits{}, Limiter: noLimits{},
 		Limits: wire.Limits{Text: wire.MaxText}, Version: "test",
 	})
 	t.Cleanup(func() {

@@ -44,10 +44,11 @@ type Sockets interface {
 	ReleaseUser(id chat.UserID)
 }
 
-// Options of a Server. All but Relay, Locale, Occupied and Logger are needed.
+// Options of a Server. All but Relay, Shared, Locale, Occupied and Logger are needed.
 type Options struct {
 	Layer      *channels.Layer
 	Relay      *Relay // the layer's broker; nil: it has none, or nothing of rooms leaves the process
+	Shared     bool   // other servers have the same log
 	Service    *chat.Service
 	Key        [32]byte // of the store's settings: servers with the same log know each other by it
 	Identities Identities
@@ -111,11 +112,13 @@ func New(o Options) *Server {
 	if o.Occupied != nil {
 		s.presence.occupied = o.Occupied
 	}
-	if o.Relay != nil && o.Relay.shared {
+	if o.Shared {
 		seal := newSeal(o.Key, o.Service.Epoch())
 		s.tails = newTails(o.Service, o.Relay, o.Layer, seal, s.log)
-		o.Relay.tails.Store(s.tails)
-		s.presence.share(s.layer, s.groups.nodes(), seal, s.log)
+		if o.Relay != nil {
+			o.Relay.tails.Store(s.tails)
+			s.presence.share(s.layer, s.groups.nodes(), seal, s.log)
+		}
 	}
 	s.rich = channels.Handler(func() channels.Consumer { return &rich{server: s} }, &channels.Options{
 		Layer:        s.layer,

@@ -29,7 +29,7 @@ type roomLog interface {
 type tails struct {
 	// fixed
 	source roomLog
-	relay  *Relay
+	relay  *Relay // nil: the log is all that servers share
 	layer  *channels.Layer
 	seal   *seal
 	log    *slog.Logger
@@ -69,7 +69,9 @@ func newTails(source roomLog, relay *Relay, layer *channels.Layer, seal *seal, l
 // that this server has stored.
 func (s *tails) publish(room, group string, m chat.Message) {
 	e := s.event(room, m)
-	_ = s.relay.Publish(s.ctx, channels.Delivery{Group: group, Event: e}) // it does not wait; what it loses is counted and healed
+	if s.relay != nil {
+		_ = s.relay.Publish(s.ctx, channels.Delivery{Group: group, Event: e}) // it does not wait; what it loses is counted and healed
+	}
 	if t := s.of(group); t != nil {
 		t.offer(e)
 	}
@@ -103,9 +105,13 @@ func (s *tails) receive(group string, e channels.Event) error {
 }
 
 // deliver gives a message to the members on this server. It waits while the group
-// has too much to write.
+// has too much to write. What a member does not get is counted by the layer.
 func (s *tails) deliver(group string, e channels.Event) {
-	_ = s.relay.local(context.Background(), channels.Delivery{Group: group, Event: e}) // what a member does not get is counted by the layer
+	if s.relay == nil {
+		_ = s.layer.GroupSend(context.Background(), group, e)
+		return
+	}
+	_ = s.relay.local(context.Background(), channels.Delivery{Group: group, Event: e})
 }
 
 // of is the tail of a group, or nil.

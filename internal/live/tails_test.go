@@ -405,6 +405,29 @@ func TestATailThatHasEndedDeliversNothing(t *testing.T) {
 	})
 }
 
+func TestServersThatShareNothingButTheLogAreOneRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := memstore.New()
+		one, two := openShared(t, store, nil, noLimits{}, true), openShared(t, store, nil, noLimits{}, true)
+		a, b := one.enter(t, 1, "lobby"), two.enter(t, 2, "lobby")
+		two.posted = 100 // other nonces
+		for round := range int64(3) {
+			start := time.Now()
+			one.post(t, "lobby", 1)
+			if a.want(2*round+1, 2*round+1); time.Since(start) > 0 {
+				t.Errorf("a message came to its own server after %v", time.Since(start))
+			}
+			two.post(t, "lobby", 1)
+			if b.want(2*round+1, 2*round+2); time.Since(start) > comesByItself {
+				t.Errorf("what was missing when the next was stored came after %v", time.Since(start))
+			}
+			if a.want(2*round+2, 2*round+2); time.Since(start) > 5*time.Second {
+				t.Errorf("a message came to the other server after %v", time.Since(start))
+			}
+		}
+	})
+}
+
 func TestAServerCutFromTheStoreServesWhatComesInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var s street
