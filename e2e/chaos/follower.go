@@ -91,6 +91,9 @@ func (f *follower) attend() error {
 	if err != nil {
 		return err
 	}
+	if f.sleeper {
+		g.Conn.Conn.(hasty).sip()
+	}
 	if f.who.id == "" {
 		f.who = identity{g.Welcome.You.ID, g.Welcome.Token, g.Welcome.Epoch}
 	}

@@ -118,9 +118,9 @@ func (o *Opening) awaitReady(within time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
 	for _, n := range o.node {
-		for !o.ready(ctx, n) {
+		for !n.Alive() || !o.ready(ctx, n) {
 			if !n.Alive() {
-				return fmt.Errorf("%s ended before it was ready", n.name)
+				return fmt.Errorf("%s has ended and is not ready", n.name)
 			}
 			select {
 			case <-ctx.Done():

@@ -100,6 +100,13 @@ func (r *record) failed(err error) {
 	}
 }
 
+// spoilt says that a broken promise is noted.
+func (r *record) spoilt() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.violations) > 0
+}
+
 // violate notes a broken promise.
 func (r *record) violate(promise, format string, args ...any) {
 	r.mu.Lock()

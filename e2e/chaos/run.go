@@ -74,9 +74,12 @@ func Run(tb testing.TB, c *Cluster, s Schedule, binary string) Result {
 	}
 	defer r.dismiss()
 	r.gather()
-	r.breakThings()
-	r.settle()
-	r.restart()
+	for _, step := range []func(){r.breakThings, r.settle, r.restart} {
+		if step(); s.Hasty && r.record.spoilt() {
+			break
+		}
+	}
+	r.dismiss()
 	return r.judge()
 }
 
@@ -152,6 +155,9 @@ func (r *run) breakThings() {
 	slices.SortStableFunc(events, func(a, b event) int { return cmp.Compare(a.at, b.at) })
 	for _, e := range events {
 		time.Sleep(e.at - r.record.now()) // the schedule, not a wait for something
+		if r.schedule.Hasty && r.record.spoilt() {
+			return
+		}
 		e.do()
 	}
 }
@@ -233,7 +239,11 @@ func (r *run) dismiss() {
 // judge holds the history against the promises.
 func (r *run) judge() Result {
 	h := r.record.history
-	all := append(r.record.violations, check.Check(h)...)
+	all := r.record.violations
+	if len(h.Logs) == 0 {
+		return Result{Violations: all} // it ended early
+	}
+	all = append(all, check.Check(h)...)
 	all = append(all, check.Linear(h)...)
 	all = append(all, r.severed()...)
 	for _, n := range r.node {

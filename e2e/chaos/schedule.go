@@ -19,6 +19,7 @@ type Schedule struct {
 	Quiet  time.Duration // when nothing new is said any more: a little before or after
 	People People
 	Faults []Fault // by their beginnings
+	Hasty  bool    // what is wrong is enough when it is found: nothing comes after it
 }
 
 // People are the load.
@@ -88,6 +89,8 @@ var kinds = []struct {
 }
 
 const (
+	longText = 12 << 10 // bytes: a sleeper sleeps through more than a server keeps
+
 	leastFaults, mostFaults = 3, 10
 	quietStart              = 500 * time.Millisecond // before the first fault
 )
@@ -102,8 +105,11 @@ func FromSeed(seed uint64, layer Layer) Schedule {
 	s := Schedule{
 		Seed: seed, Layer: layer, Length: 10*time.Second + rand64(random, 3*time.Second),
 		People: People{
-			Rooms: 2 + random.IntN(2), Posters: 12, Think: 40 * time.Millisecond, Size: 40 << random.IntN(5), Followers: 1, Sleepers: 0,
+			Rooms: 2 + random.IntN(2), Posters: 12, Think: 40 * time.Millisecond, Size: 40 << random.IntN(5), Followers: 1,
 		},
+	}
+	if random.IntN(5) == 0 {
+		s.People.Size, s.People.Sleepers = longText, nodes
 	}
 	s.Quiet = s.Length - 2*time.Second + rand64(random, 3*time.Second)
 	for i := range leastFaults + random.IntN(mostFaults-leastFaults+1) {

@@ -21,6 +21,13 @@ type hasty struct {
 	patience time.Duration
 }
 
+// sip lets the kernel keep little of what is not read.
+func (h hasty) sip() {
+	if tcp, ok := h.Conn.(*net.TCPConn); ok {
+		_ = tcp.SetReadBuffer(16 << 10) // if not, its server has more time
+	}
+}
+
 func (h hasty) sooner(t time.Time) time.Time {
 	if soon := time.Now().Add(h.patience); !t.IsZero() && t.After(soon) {
 		return soon
