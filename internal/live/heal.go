@@ -2,6 +2,7 @@ package live
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -149,8 +150,8 @@ func (s *tails) failed(err error) {
 	if s.ctx.Err() != nil {
 		return
 	}
-	if !s.failing.Swap(true) {
-		s.log.Error("the log cannot be read: what other servers store may be late until it can", "err", err)
+	if !s.failing.Swap(true) && !errors.Is(err, chat.ErrUnavailable) { // of which the service has told
+		s.log.Error("the log cannot be read: what other servers store is late until it can", "err", err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
