@@ -6,6 +6,12 @@
 // written to every member. A rich socket that joins is held in the group while
 // it is sent what it missed, so that it sees each position once, ascending.
 //
+// Where several servers share the log, what each stores reaches the others through
+// a broker that may lose, double and reorder it. So a room in use has a tail, which
+// gives the group all positions in order and reads the log for those that are
+// missing: within 20 ms when a later one is heard of, else within 5 s. Its memory
+// is bounded; while the log cannot be read, what comes in order is served.
+//
 // Who is here and who is typing is gathered per room and told at most once a
 // second. It is best effort: nothing else waits for it.
 package live
