@@ -19,15 +19,15 @@ var allPlants = flag.Bool("planted", false, "try all planted defects in TestPlan
 func calm(length time.Duration) chaos.Schedule {
 	return chaos.Schedule{
 		Layer: "nats", Length: length, Quiet: length, Hasty: true,
-		People: chaos.People{Rooms: 2, Posters: 9, Think: 20 * time.Millisecond, Size: 100, Followers: 1},
+		People: chaos.People{Rooms: 2, Posters: 9, Think: 20 * time.Millisecond, Size: 100, Followers: 1, Wanderers: 1, Latecomers: 1},
 	}
 }
 
-// with adds faults of a kind, one each second.
-func with(kind chaos.Kind, n int) chaos.Schedule {
-	s := calm(time.Duration(n+1) * time.Second)
+// with adds faults of a kind, one after another.
+func with(kind chaos.Kind, n int, every time.Duration) chaos.Schedule {
+	s := calm(time.Duration(n+1) * every)
 	for i := range n {
-		s.Faults = append(s.Faults, chaos.Fault{Kind: kind, At: time.Duration(i+1) * time.Second})
+		s.Faults = append(s.Faults, chaos.Fault{Kind: kind, At: time.Duration(i+1) * every})
 	}
 	return s
 }
@@ -37,6 +37,7 @@ func with(kind chaos.Kind, n int) chaos.Schedule {
 func silent() chaos.Schedule {
 	s := calm(6 * time.Second)
 	s.Quiet, s.People.Rooms = 4*time.Second, 12
+	s.People.Wanderers, s.People.Latecomers = 0, 0 // with whom their nodes learn where the rooms are
 	s.Faults = []chaos.Fault{
 		{Kind: chaos.CutBroker, At: time.Second, For: 4 * time.Second},
 		{Kind: chaos.Kill, At: 4500 * time.Millisecond, For: 200 * time.Millisecond},
@@ -47,7 +48,7 @@ func silent() chaos.Schedule {
 // sleepy has readers who read nothing while much is said.
 func sleepy() chaos.Schedule {
 	s := calm(9 * time.Second)
-	s.People.Size, s.People.Sleepers, s.People.Think = 15_000, 3, 5*time.Millisecond
+	s.People.Size, s.People.Sleepers, s.People.Think = 15_000, 1, 5*time.Millisecond
 	return s
 }
 
@@ -63,10 +64,10 @@ var plants = []struct {
 	{"hole_ignored", calm(3 * time.Second), 3, false},
 	{"fanout_before_commit", calm(3 * time.Second), 3, false},
 	{"nonce_not_unique", calm(3 * time.Second), 3, false},
-	{"ack_before_commit", with(chaos.CrashDatabase, 2), 5, false},
+	{"ack_before_commit", with(chaos.CrashDatabase, 2, time.Second), 5, false},
 	{"order_by_timestamp", calm(3 * time.Second), 5, true},
 	{"retry_answers_newest", calm(3 * time.Second), 3, true},
-	{"commit_unchecked", with(chaos.CrashDatabase, 4), 10, true},
+	{"commit_unchecked", with(chaos.EndSessions, 30, 150*time.Millisecond), 10, true},
 	{"no_position_check", silent(), 3, true},
 	{"drop_on_full", sleepy(), 3, true},
 }

@@ -112,16 +112,19 @@ func (r *run) gather() {
 		r.following.Go(f.run)
 	}
 	choice := random(1)
-	for range people.Followers {
-		for _, n := range r.node {
+	for _, n := range r.node {
+		for range people.Followers {
 			follow("follower", n, func(*follower) {})
-			follow("wanderer", n, func(f *follower) { f.wander = true })
-			late := rand64(choice, s.Length)
-			follow("latecomer", n, func(f *follower) { f.late = late })
 		}
-	}
-	for i := range people.Sleepers {
-		follow("sleeper", r.node[i%len(r.node)], func(f *follower) { f.sleeper = true })
+		for range people.Wanderers {
+			follow("wanderer", n, func(f *follower) { f.wander = true })
+		}
+		for range people.Latecomers {
+			follow("latecomer", n, func(f *follower) { f.late = rand64(choice, s.Length) })
+		}
+		for range people.Sleepers {
+			follow("sleeper", n, func(f *follower) { f.sleeper = true })
+		}
 	}
 }
 

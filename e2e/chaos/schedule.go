@@ -24,12 +24,16 @@ type Schedule struct {
 
 // People are the load.
 type People struct {
-	Rooms     int
-	Posters   int           // who post one message after another
-	Think     time.Duration // of a poster after an answer, twice that at most
-	Size      int           // bytes of a text at most, about
-	Followers int           // of each node; there are as many more that change nodes, and that come late
-	Sleepers  int           // followers who now and then read nothing for a while
+	Rooms   int
+	Posters int           // who post one message after another
+	Think   time.Duration // of a poster after an answer, twice that at most
+	Size    int           // bytes of a text at most, about
+
+	// readers of each node
+	Followers  int // who stay there
+	Wanderers  int // who change nodes
+	Latecomers int
+	Sleepers   int // who now and then read nothing for a while
 }
 
 // Fault is something that breaks for a while.
@@ -105,11 +109,12 @@ func FromSeed(seed uint64, layer Layer) Schedule {
 	s := Schedule{
 		Seed: seed, Layer: layer, Length: 10*time.Second + rand64(random, 3*time.Second),
 		People: People{
-			Rooms: 2 + random.IntN(2), Posters: 12, Think: 40 * time.Millisecond, Size: 40 << random.IntN(5), Followers: 1,
+			Rooms: 2 + random.IntN(2), Posters: 12, Think: 40 * time.Millisecond, Size: 40 << random.IntN(5),
+			Followers: 1, Wanderers: 1, Latecomers: 1,
 		},
 	}
 	if random.IntN(5) == 0 {
-		s.People.Size, s.People.Sleepers = longText, nodes
+		s.People.Size, s.People.Sleepers = longText, 1
 	}
 	s.Quiet = s.Length - 2*time.Second + rand64(random, 3*time.Second)
 	for i := range leastFaults + random.IntN(mostFaults-leastFaults+1) {
