@@ -25,6 +25,9 @@ type house struct {
 	posted  int
 }
 
+// slowToken is one that the store takes long to fail on.
+const slowToken = "slow"
+
 // strangers makes everybody a new guest.
 type strangers struct{}
 
@@ -33,6 +36,10 @@ func (strangers) FromRequest(*http.Request) (chat.Login, bool, error) {
 }
 
 func (strangers) FromToken(_ context.Context, token, _ string) (chat.Login, error) {
+	if token == slowToken {
+		time.Sleep(2 * helloTimeout)
+		return chat.Login{}, chat.ErrUnavailable
+	}
 	n, err := strconv.Atoi(token)
 	return chat.Login{User: someone(n)}, err
 }

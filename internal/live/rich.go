@@ -134,6 +134,7 @@ func (r *rich) sayHello(ctx context.Context, c *channels.Conn, ref string, f wir
 	if r.hello == nil {
 		return c.Send(frame(wire.ErrorFrame{Ref: ref, Code: wire.CodeAlready, Message: "Hello was said before on this socket."}))
 	}
+	r.hello.Stop() // hello has come: how long the store takes to know the person is not the client's fault
 	if f.Epoch != "" && f.Epoch != r.server.service.Epoch() {
 		return &channels.CloseError{Code: wire.CloseBadPosition, Reason: "the positions belong to another epoch"}
 	}
@@ -156,7 +157,6 @@ func (r *rich) sayHello(ctx context.Context, c *channels.Conn, ref string, f wir
 			return &channels.CloseError{Code: wire.CloseRateLimited, Reason: retryReason(errTooManySockets.Error(), 10*time.Second)}
 		}
 	}
-	r.hello.Stop()
 	r.hello, r.epoch = nil, f.Epoch
 	return c.Send(frame(wire.Welcome{
 		Ref:    ref,

@@ -203,6 +203,18 @@ func TestWhatClosesASocket(t *testing.T) {
 	}
 }
 
+// 4401 would say that the client need not come back.
+func TestAClientIsNotSignedOutWhenTheStoreTakesLongToKnowIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := open(t).dial(t)
+		k.say(wire.Hello{Token: slowToken})
+		time.Sleep(3 * helloTimeout)
+		if code, reason := k.Closed(); code != wire.CloseOverloaded || !strings.Contains(reason, "retry_ms=") {
+			t.Errorf("closed with %d %q", code, reason)
+		}
+	})
+}
+
 func TestResumingGivesEachPositionOnce(t *testing.T) {
 	h := open(t)
 	h.post(t, "lobby", 620)
