@@ -70,7 +70,7 @@ func (c *Cluster) Open(tb testing.TB, binary string, flags ...string) *Opening {
 }
 
 // startWithin bounds the start of all nodes.
-const startWithin = 20 * time.Second
+const startWithin = 30 * time.Second
 
 // withoutSettings runs a program without the variables that are for tests: the
 // server takes them for its settings.

@@ -75,6 +75,7 @@ var plants = []struct {
 // TestPlantedBugsAreCaught: a harness that cannot fail proves nothing. Each defect
 // is built into a server, and a violation must be found.
 func TestPlantedBugsAreCaught(t *testing.T) {
+	t.Parallel()
 	c := chaos.NewCluster(t, "nats")
 	for _, p := range plants {
 		t.Run(p.tag, func(t *testing.T) {

@@ -119,7 +119,7 @@ func (p *poster) other() *node {
 // attempt posts on the poster's socket; tried is false when there is none.
 func (p *poster) attempt(post wire.Post) (outcome check.Outcome, tried bool) {
 	if p.socket == nil {
-		g, err := p.opening.enter(p.home, p.who, p.rooms, patience)
+		g, err := p.opening.enter(p.home, p.who, p.rooms, p.people.patience())
 		if err != nil {
 			p.record.failed(err)
 			p.home = p.other()
@@ -158,12 +158,13 @@ func (p *poster) send(g *guest.Guest, n *node, post wire.Post) (check.Outcome, e
 		r.Outcome = check.Refused
 	}
 	if mistake != nil {
+		r.Code = mistake.Code
 		p.record.refused(mistake.Code)
 		if r.Outcome == check.Refused && mistake.RetryMS <= 0 {
 			p.record.violate(check.Unhealed, "%s refused nonce %s of %s for good: %v", n.name, post.Nonce, post.Room, err)
 		}
 	}
-	if r.Outcome != check.Unknown {
+	if r.Outcome != check.Unknown || r.Code != "" {
 		r.Answered = p.record.now()
 	}
 	p.record.post(r)
@@ -172,7 +173,7 @@ func (p *poster) send(g *guest.Guest, n *node, post wire.Post) (check.Outcome, e
 
 // elsewhere posts on a socket of its own.
 func (p *poster) elsewhere(n *node, post wire.Post) (stored bool) {
-	g, err := p.opening.enter(n, p.who, []string{post.Room}, patience)
+	g, err := p.opening.enter(n, p.who, []string{post.Room}, p.people.patience())
 	if err != nil {
 		p.record.failed(err)
 		return false

@@ -29,12 +29,18 @@ type People struct {
 	Think   time.Duration // of a poster after an answer, twice that at most
 	Size    int           // bytes of a text at most, about
 
+	// Patience is how long posters wait for an answer before they take it that none
+	// will come and go elsewhere; 0 is 2.5 s.
+	Patience time.Duration
+
 	// readers of each node
 	Followers  int // who stay there
 	Wanderers  int // who change nodes
 	Latecomers int
 	Sleepers   int // who now and then read nothing for a while
 }
+
+func (p People) patience() time.Duration { return cmp.Or(p.Patience, patience) }
 
 // Fault is something that breaks for a while.
 type Fault struct {
@@ -90,6 +96,15 @@ var kinds = []struct {
 	{ResetDatabase, time.Second}, {ResetBroker, time.Second}, {ResetPeople, time.Second},
 	{RestartBroker, 0}, {CrashBroker, 2 * time.Second}, {FreezeBroker, 4 * time.Second}, {FlushBroker, 0},
 	{CrashDatabase, 0}, {StopDatabase, 0}, {EndSessions, 0},
+}
+
+// Kinds are all kinds of faults.
+func Kinds() []Kind {
+	var all []Kind
+	for _, k := range kinds {
+		all = append(all, k.kind)
+	}
+	return all
 }
 
 const (

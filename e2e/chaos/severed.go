@@ -31,6 +31,9 @@ func (r *run) severed() []check.Violation {
 						"%s acknowledged nonce %s of %s at %v, cut off from %v to %v", name, p.Nonce, p.Room, p.Answered, w.from, w.to)})
 				}
 			}
+			if !r.saidSo(name, w) {
+				all = append(all, check.Violation{Promise: check.Unsaid, What: fmt.Sprintf("%s, cut off from %v to %v", name, w.from, w.to)})
+			}
 		case CutBroker, MuteBroker:
 			if tried, stored := r.served(name, w); tried > 0 && stored == 0 && !r.overlapped(w) {
 				all = append(all, check.Violation{Promise: check.Unserved, What: fmt.Sprintf(
@@ -39,6 +42,21 @@ func (r *run) severed() []check.Violation {
 		}
 	}
 	return all
+}
+
+// saysWithin is how long a node may take until it says that its database does not
+// answer: it waits for a while first.
+const saysWithin = 12 * time.Second
+
+// saidSo says that a node answered posts in a window by "unavailable", if there
+// was the time for it and somebody who waited so long.
+func (r *run) saidSo(name string, w window) bool {
+	if w.to-w.from < saysWithin+underway || r.schedule.People.patience() < saysWithin {
+		return true
+	}
+	return slices.ContainsFunc(r.record.history.Posts, func(p check.Post) bool {
+		return p.Node == name && p.Code == wire.CodeUnavailable && p.Answered > w.from && p.Answered < w.to
+	})
 }
 
 // elsewhere says that another node may have stored the same message, and told

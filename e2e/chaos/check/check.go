@@ -39,9 +39,10 @@ type Post struct {
 
 	Node     string        // where it was tried
 	Sent     time.Duration // since the beginning of the run
-	Answered time.Duration // nothing when Unknown
+	Answered time.Duration // nothing when no answer came
 	Outcome  Outcome
 	Seq      int64
+	Code     string // of the error frame that came in place of an acknowledgement
 }
 
 // Read is the newest message of a room as a node told it; Last is 0 for none.
@@ -107,6 +108,7 @@ const (
 	Unhealed   = "healed"               // faults are over, and it does not work again
 	Severed    = "cut off from the log" // acknowledged by who cannot know
 	Unserved   = "cut off from others"  // a node that has the log does not serve
+	Unsaid     = "unavailable"          // a node that has no log does not say so
 )
 
 // found collects violations.
