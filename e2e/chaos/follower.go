@@ -33,6 +33,7 @@ type follower struct {
 	sleeper bool // reads nothing now and then
 	late    time.Duration
 	quit    <-chan struct{}
+	still   <-chan struct{} // when it is closed nobody changes nodes or sleeps any more
 
 	home   *node
 	who    identity
@@ -72,7 +73,7 @@ func (f *follower) run() {
 		if err := f.attend(); err != nil {
 			f.record.failed(err)
 		}
-		if f.wander {
+		if f.wander && !f.stays() {
 			f.home = f.opening.node[f.random.IntN(len(f.opening.node))]
 		}
 		if f.broken {
@@ -140,8 +141,8 @@ func (f *follower) listen(g *guest.Guest) error {
 	if f.sleeper {
 		sleep = time.Now().Add(time.Duration(f.random.Int64N(int64(2 * sleepOnce))))
 	}
-	for leave.IsZero() || time.Now().Before(leave) {
-		if f.sleeper && time.Now().After(sleep) {
+	for leave.IsZero() || time.Now().Before(leave) || f.stays() {
+		if f.sleeper && time.Now().After(sleep) && !f.stays() {
 			f.rest()
 			sleep = time.Now().Add(time.Duration(f.random.Int64N(int64(2 * sleepOnce))))
 		}
@@ -161,9 +162,19 @@ func (f *follower) listen(g *guest.Guest) error {
 	return nil
 }
 
+// stays says that everybody only waits to have everything.
+func (f *follower) stays() bool {
+	select {
+	case <-f.still:
+		return true
+	default:
+		return false
+	}
+}
+
 func (f *follower) rest() {
 	select {
-	case <-f.quit:
+	case <-f.still:
 	case <-time.After(sleepFor):
 	}
 }

@@ -102,7 +102,7 @@ func (r *run) gather() {
 		i := len(r.followers)
 		f := &follower{
 			opening: r.Opening, record: r.record, name: fmt.Sprintf("%s %d at %s", name, i, n.name), rooms: r.rooms,
-			quit: r.over, home: n, random: random(uint64(i) + 3000), views: make(map[string]*check.View),
+			quit: r.over, still: r.last, home: n, random: random(uint64(i) + 3000), views: make(map[string]*check.View),
 		}
 		for _, room := range r.rooms {
 			f.views[room] = &check.View{Who: f.name, Room: room}

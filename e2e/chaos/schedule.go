@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/teahouse-chat/teahouse/e2e/chaos/check"
 )
 
 // Schedule is everything that is chosen about a run.
@@ -82,12 +84,15 @@ const (
 	EndSessions   Kind = "pg_terminate_backend of all sessions"
 )
 
-// kinds are all kinds, with how long each lasts at most; no time is for those that
-// are over at once.
-var kinds = []struct {
+// lasting is a kind, with how long it lasts at most; no time is for those that are
+// over at once.
+type lasting struct {
 	kind Kind
 	most time.Duration
-}{
+}
+
+// kinds are all kinds.
+var kinds = []lasting{
 	{Kill, 3 * time.Second}, {Terminate, 3 * time.Second}, {Freeze, 4 * time.Second},
 	{CutDatabase, 5 * time.Second}, {DeafDatabase, 4 * time.Second}, {MuteDatabase, 4 * time.Second},
 	{CutBroker, 5 * time.Second}, {MuteBroker, 4 * time.Second}, {CutNodes, 4 * time.Second},
@@ -108,34 +113,46 @@ func Kinds() []Kind {
 }
 
 const (
+	mostPosts = check.MaxOperations * 7 / 10 // in a room, on average
+
 	longText = 12 << 10 // bytes: a sleeper sleeps through more than a server keeps
 
 	leastFaults, mostFaults = 3, 10
 	quietStart              = 500 * time.Millisecond // before the first fault
 )
 
-// FromSeed is a schedule with random faults. Seeds in a row have each kind of
-// broker and each kind of fault in turn.
+// FromSeed is a schedule with random people and faults. Seeds in a row have each
+// kind of broker and each kind of fault in turn.
 func FromSeed(seed uint64, layer Layer) Schedule {
-	random := rand.New(rand.NewPCG(seed, 0x7ea))
+	turn := uint64(len(Layers))
 	if layer == "" {
-		layer = Layers[seed%uint64(len(Layers))]
+		layer = Layers[seed%turn]
 	}
-	s := Schedule{
-		Seed: seed, Layer: layer, Length: 10*time.Second + rand64(random, 3*time.Second),
-		People: People{
-			Rooms: 2 + random.IntN(2), Posters: 12, Think: 40 * time.Millisecond, Size: 40 << random.IntN(5),
-			Followers: 1, Wanderers: 1, Latecomers: 1,
-		},
+	s := Schedule{Seed: seed, Layer: layer}
+	s.choosePeople(rand.New(rand.NewPCG(seed, 1)))
+	s.chooseFaults(rand.New(rand.NewPCG(seed, 2)), kinds[seed/turn%uint64(len(kinds))])
+	return s
+}
+
+func (s *Schedule) choosePeople(random *rand.Rand) {
+	s.Length = 10*time.Second + rand64(random, 3*time.Second)
+	s.Quiet = s.Length - 2*time.Second + rand64(random, 3*time.Second)
+	s.People = People{
+		Rooms: 2 + random.IntN(2), Posters: 12, Size: 40 << random.IntN(5),
+		Followers: 1, Wanderers: 1, Latecomers: 1,
 	}
 	if random.IntN(5) == 0 {
 		s.People.Size, s.People.Sleepers = longText, 1
 	}
-	s.Quiet = s.Length - 2*time.Second + rand64(random, 3*time.Second)
+	// However fast a machine is, a room has not more operations than check.Linear takes.
+	s.People.Think = s.Length * time.Duration(s.People.Posters) / time.Duration(s.People.Rooms*mostPosts)
+}
+
+func (s *Schedule) chooseFaults(random *rand.Rand, first lasting) {
 	for i := range leastFaults + random.IntN(mostFaults-leastFaults+1) {
 		k := kinds[random.IntN(len(kinds))]
 		if i == 0 {
-			k = kinds[seed/uint64(len(Layers))%uint64(len(kinds))]
+			k = first
 		}
 		f := Fault{Kind: k.kind, Node: random.IntN(nodes)}
 		if k.most > 0 {
@@ -145,7 +162,6 @@ func FromSeed(seed uint64, layer Layer) Schedule {
 		s.Faults = append(s.Faults, f)
 	}
 	slices.SortFunc(s.Faults, func(a, b Fault) int { return cmp.Compare(a.At, b.At) })
-	return s
 }
 
 // rand64 is a random time below a limit, in milliseconds.

@@ -13,9 +13,8 @@ import (
 	"github.com/teahouse-chat/teahouse/wire"
 )
 
-// underway is how long answers that were on their way when a partition began may
-// take to get to clients.
-const underway = time.Second
+// soon is a time in which a node that serves answers.
+const soon = time.Second
 
 // severed checks what nodes did while they were cut off: from the database they
 // acknowledge nothing, from the broker they serve all the same.
@@ -26,9 +25,9 @@ func (r *run) severed() []check.Violation {
 		switch w.Kind {
 		case CutDatabase, DeafDatabase, MuteDatabase:
 			for _, p := range r.record.history.Posts {
-				if p.Node == name && p.Outcome == check.Stored && p.Answered > w.from+underway && p.Answered < w.to && !r.elsewhere(p) {
+				if p.Node == name && p.Outcome == check.Stored && p.Sent > w.from && p.Answered < w.to && !r.elsewhere(p) {
 					all = append(all, check.Violation{Promise: check.Severed, What: fmt.Sprintf(
-						"%s acknowledged nonce %s of %s at %v, cut off from %v to %v", name, p.Nonce, p.Room, p.Answered, w.from, w.to)})
+						"%s acknowledged nonce %s of %s at %v, sent at %v, cut off from %v to %v", name, p.Nonce, p.Room, p.Answered, p.Sent, w.from, w.to)})
 				}
 			}
 			if !r.saidSo(name, w) {
@@ -51,7 +50,7 @@ const saysWithin = 12 * time.Second
 // saidSo says that a node answered posts in a window by "unavailable", if there
 // was the time for it and somebody who waited so long.
 func (r *run) saidSo(name string, w window) bool {
-	if w.to-w.from < saysWithin+underway || r.schedule.People.patience() < saysWithin {
+	if w.to-w.from < saysWithin+soon || r.schedule.People.patience() < saysWithin {
 		return true
 	}
 	return slices.ContainsFunc(r.record.history.Posts, func(p check.Post) bool {
@@ -71,7 +70,7 @@ func (r *run) elsewhere(p check.Post) bool {
 // window.
 func (r *run) served(name string, w window) (tried, stored int) {
 	for _, p := range r.record.history.Posts {
-		if p.Node != name || p.Sent < w.from || p.Sent > w.to-underway {
+		if p.Node != name || p.Sent < w.from || p.Sent > w.to-soon {
 			continue
 		}
 		tried++
