@@ -45,7 +45,7 @@ CHAOS ?= -schedules 100
 
 .PHONY: chaos
 chaos: setup ## 100 schedules of faults on three nodes (20 min), and all planted defects; as root, for it makes networks
-	cd e2e && TEAHOUSE_REQUIRE=1 go test -count=1 -race -v -timeout 90m ./chaos -planted $(CHAOS) | grep -v '^=== '
+	cd e2e && TEAHOUSE_REQUIRE=1 go test -count=1 -race -v -timeout 90m ./chaos -thorough $(CHAOS) | grep -v '^=== '
 
 .PHONY: pictures
 pictures: setup ## make the pictures of the README anew

@@ -80,6 +80,28 @@ func TestANodeWithoutItsDatabaseSaysSo(t *testing.T) {
 	try(t, chaos.NewCluster(t, s.Layer), s)
 }
 
+// TestASwallowingBrokerOnlyDelays lets the broker take everything and pass nothing
+// on, for longer than servers wait until they look for themselves.
+func TestASwallowingBrokerOnlyDelays(t *testing.T) {
+	if !*thorough {
+		t.Skip("-thorough tries it")
+	}
+	t.Parallel()
+	for _, l := range chaos.Layers {
+		t.Run(string(l), func(t *testing.T) {
+			t.Parallel()
+			s := calm(15 * time.Second)
+			s.Layer, s.Hasty = l, false
+			s.People.Wanderers, s.People.Latecomers = 0, 0 // by whom nodes would learn what they miss
+			s.People.Rooms, s.People.Think = 30, 100*time.Millisecond
+			s.Faults = []chaos.Fault{{Kind: chaos.FreezeBroker, At: time.Second, For: 13 * time.Second}}
+			if c := try(t, chaos.NewCluster(t, l), s); c.Behind > 15*time.Second {
+				t.Errorf("a message took %v", c.Behind)
+			}
+		})
+	}
+}
+
 // totals are the sums of all that was carried out.
 type totals struct {
 	mu     sync.Mutex

@@ -58,7 +58,7 @@ func (c *Cluster) Open(tb testing.TB, binary string, flags ...string) *Opening {
 	for i, host := range c.hosts.nodes {
 		n := &node{name: fmt.Sprint("node ", i), host: host, address: host.Address + ":8080"}
 		argv := append(withoutSettings(), binary, "serve", "--listen", n.address, "--data", filepath.Join(tb.TempDir(), n.name),
-			"--store", c.databaseURL(o.database), "--layer", c.layerURL(), "--limits", "off")
+			"--store", c.databaseURL(o.database), "--layer", c.layerURL(), "--limits", "off", "--drain", "1s")
 		n.Process = parts.NewProcess(tb, append(argv, flags...), nil)
 		o.node = append(o.node, n)
 		c.must(n.begin())

@@ -13,7 +13,7 @@ import (
 	"github.com/teahouse-chat/teahouse/e2e/server"
 )
 
-var allPlants = flag.Bool("planted", false, "try all planted defects in TestPlantedBugsAreCaught, not only those that are found soon")
+var thorough = flag.Bool("thorough", false, "try all planted defects, not only those that are found soon, and all that takes long")
 
 // calm is a load without faults.
 func calm(length time.Duration) chaos.Schedule {
@@ -79,8 +79,8 @@ func TestPlantedBugsAreCaught(t *testing.T) {
 	c := chaos.NewCluster(t, "nats")
 	for _, p := range plants {
 		t.Run(p.tag, func(t *testing.T) {
-			if p.late && !*allPlants {
-				t.Skip("-planted tries all")
+			if p.late && !*thorough {
+				t.Skip("-thorough tries all")
 			}
 			binary := filepath.Join(t.TempDir(), "teahouse")
 			if err := server.Build(binary, "-tags=planted_"+p.tag); err != nil {

@@ -36,11 +36,15 @@ type Counts struct {
 	Refusals map[string]int
 	Failures map[string]int
 	Caught   time.Duration // from the last acknowledgement until all followers had all
+
+	// Behind is how long it took at most from the time somebody knew a message until
+	// a follower had it who stays on a node.
+	Behind time.Duration
 }
 
 func (c Counts) String() string {
-	return fmt.Sprintf("%d messages, %d acknowledged, %d unknown, %d reads, refusals %v, sockets %v, caught up after %v",
-		c.Messages, c.Stored, c.Unknown, c.Reads, c.Refusals, c.Failures, c.Caught.Round(time.Millisecond))
+	return fmt.Sprintf("%d messages, %d acknowledged, %d unknown, %d reads, refusals %v, sockets %v, caught up after %v, behind by %v at most",
+		c.Messages, c.Stored, c.Unknown, c.Reads, c.Refusals, c.Failures, c.Caught.Round(time.Millisecond), c.Behind.Round(time.Millisecond))
 }
 
 // run is a schedule under way. It belongs to the test's goroutine.
@@ -83,6 +87,9 @@ func Run(tb testing.TB, c *Cluster, s Schedule, binary string) Result {
 	return r.judge()
 }
 
+// resident is what followers are called who stay on their nodes.
+const resident = "follower"
+
 // gather lets the people begin.
 func (r *run) gather() {
 	s, people := r.schedule, r.schedule.People
@@ -114,7 +121,7 @@ func (r *run) gather() {
 	choice := random(1)
 	for _, n := range r.node {
 		for range people.Followers {
-			follow("follower", n, func(*follower) {})
+			follow(resident, n, func(*follower) {})
 		}
 		for range people.Wanderers {
 			follow("wanderer", n, func(f *follower) { f.wander = true })
@@ -257,21 +264,44 @@ func (r *run) judge() Result {
 			}
 		}
 	}
-	counts := Counts{Refusals: maps.Clone(r.record.refusals), Failures: maps.Clone(r.record.failures), Reads: len(h.Reads), Caught: r.record.caught}
+	return Result{all, r.count()}
+}
+
+// count says how much happened.
+func (r *run) count() Counts {
+	h := r.record.history
+	c := Counts{Refusals: maps.Clone(r.record.refusals), Failures: maps.Clone(r.record.failures), Reads: len(h.Reads), Caught: r.record.caught}
+	type place struct {
+		room string
+		seq  int64
+	}
+	known := make(map[place]time.Duration) // when somebody was told first
+	tell := func(room string, seq int64, at time.Duration) {
+		if first, again := known[place{room, seq}]; !again || at < first {
+			known[place{room, seq}] = at
+		}
+	}
 	for _, p := range h.Posts {
 		switch p.Outcome {
 		case check.Stored:
-			counts.Stored++
+			c.Stored++
+			tell(p.Room, p.Seq, p.Answered)
 		case check.Unknown:
-			counts.Unknown++
+			c.Unknown++
 		}
 	}
-	seen := make(map[string]bool)
-	for _, l := range h.Logs {
-		if !seen[l.Room] {
-			seen[l.Room] = true
-			counts.Messages += len(l.Messages)
+	for _, v := range h.Views {
+		for _, s := range v.Seen {
+			tell(v.Room, s.Seq, s.At)
 		}
 	}
-	return Result{all, counts}
+	for _, v := range h.Views {
+		for _, s := range v.Seen {
+			if strings.HasPrefix(v.Who, resident) {
+				c.Behind = max(c.Behind, s.At-known[place{v.Room, s.Seq}])
+			}
+		}
+	}
+	c.Messages = len(known)
+	return c
 }

@@ -25,7 +25,7 @@ func (r *run) severed() []check.Violation {
 		switch w.Kind {
 		case CutDatabase, DeafDatabase, MuteDatabase:
 			for _, p := range r.record.history.Posts {
-				if p.Node == name && p.Outcome == check.Stored && p.Sent > w.from && p.Answered < w.to && !r.elsewhere(p) {
+				if p.Node == name && p.Outcome == check.Stored && p.Sent > w.from && p.Answered < w.to && !r.knowable(p, w) {
 					all = append(all, check.Violation{Promise: check.Severed, What: fmt.Sprintf(
 						"%s acknowledged nonce %s of %s at %v, sent at %v, cut off from %v to %v", name, p.Nonce, p.Room, p.Answered, p.Sent, w.from, w.to)})
 				}
@@ -58,11 +58,11 @@ func (r *run) saidSo(name string, w window) bool {
 	})
 }
 
-// elsewhere says that another node may have stored the same message, and told
-// this one.
-func (r *run) elsewhere(p check.Post) bool {
+// knowable says that a node may know, though it is cut off, that a message is
+// stored: it was tried before, or on another node, which told this one.
+func (r *run) knowable(p check.Post, w window) bool {
 	return slices.ContainsFunc(r.record.history.Posts, func(q check.Post) bool {
-		return q.Nonce == p.Nonce && q.Author == p.Author && q.Room == p.Room && q.Node != p.Node && q.Sent < p.Answered
+		return q.Nonce == p.Nonce && q.Author == p.Author && q.Room == p.Room && (q.Sent < w.from || q.Node != p.Node && q.Sent < p.Answered)
 	})
 }
 
