@@ -119,13 +119,26 @@ func (o *Opening) awaitReady(within time.Duration) error {
 	defer cancel()
 	for _, n := range o.node {
 		for !n.Alive() || !o.ready(ctx, n) {
-			if !n.Alive() {
-				return fmt.Errorf("%s has ended and is not ready", n.name)
-			}
 			select {
 			case <-ctx.Done():
 				return fmt.Errorf("%s is not ready after %v", n.name, within)
 			case <-time.After(5 * time.Millisecond):
+			}
+			if err := o.supervise(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// supervise starts nodes again that have ended by themselves, as a supervisor
+// does: a server that finds no database when it starts says so and ends.
+func (o *Opening) supervise() error {
+	for _, n := range o.node {
+		if n.running() && !n.Alive() {
+			if err := n.begin(); err != nil {
+				return fmt.Errorf("start %s again: %w", n.name, err)
 			}
 		}
 	}

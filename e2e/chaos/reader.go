@@ -74,11 +74,9 @@ func (o *Opening) newest(n *node, room string) (*wire.Message, error) {
 
 // logs reads all rooms from all nodes, which must answer in time.
 func (o *Opening) logs(r *record, rooms []string, when string) {
-	ctx, cancel := context.WithTimeout(context.Background(), healWithin)
-	defer cancel()
 	for _, n := range o.node {
 		for _, room := range rooms {
-			all, err := o.history(ctx, n, room)
+			all, err := o.history(n, room)
 			if err != nil {
 				r.violate(check.Unhealed, "%s cannot read %s %s: %v", n.name, room, when, err)
 				continue
@@ -89,7 +87,9 @@ func (o *Opening) logs(r *record, rooms []string, when string) {
 }
 
 // history reads a room until a node gives all of it.
-func (o *Opening) history(ctx context.Context, n *node, room string) (all []wire.Message, err error) {
+func (o *Opening) history(n *node, room string) (all []wire.Message, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), healWithin)
+	defer cancel()
 	for {
 		if all, err = guest.HistoryBy(ctx, o.http, n.address, room, 0); err == nil {
 			return all, nil

@@ -66,7 +66,7 @@ type window struct {
 	from, to time.Duration
 }
 
-// Run carries a schedule out with a server of its own making on each node.
+// Run carries a schedule out on nodes that run a binary, and restarts them in the end.
 func Run(tb testing.TB, c *Cluster, s Schedule, binary string) Result {
 	tb.Helper()
 	r := &run{
@@ -164,11 +164,29 @@ func (r *run) breakThings() {
 	events = append(events, event{r.schedule.Quiet, func() { close(r.quiet) }}, event{r.schedule.Length, func() {}})
 	slices.SortStableFunc(events, func(a, b event) int { return cmp.Compare(a.at, b.at) })
 	for _, e := range events {
-		time.Sleep(e.at - r.record.now()) // the schedule, not a wait for something
-		if r.schedule.Hasty && r.record.spoilt() {
+		if !r.wait(e.at) {
 			return
 		}
 		e.do()
+	}
+}
+
+// wait waits until it is time, and supervises the nodes meanwhile. It says no when
+// the run is to end early.
+func (r *run) wait(until time.Duration) bool {
+	const look = 100 * time.Millisecond
+	for {
+		if r.schedule.Hasty && r.record.spoilt() {
+			return false
+		}
+		if err := r.supervise(); err != nil {
+			r.tb.Fatal(err)
+		}
+		left := until - r.record.now()
+		if left <= 0 {
+			return true
+		}
+		time.Sleep(min(left, look)) // the schedule, not a wait for something
 	}
 }
 
