@@ -207,8 +207,26 @@ func (a *app) close() {
 		a.log.Error("stop the log", "err", err)
 		return // a store that still writes cannot be closed; the process ends with it
 	}
-	if err := a.store.Close(); err != nil {
-		a.log.Error("close the store", "err", err)
+	a.closeStore()
+}
+
+// closeStore waits for a database in a file as long as it takes. One across a
+// network may answer nothing to each of many connections in turn; all that was
+// acknowledged is stored.
+func (a *app) closeStore() {
+	closed := make(chan error, 1)
+	go func() { closed <- a.store.Close() }()
+	var late <-chan time.Time
+	if a.config.PostgreSQL() {
+		late = time.After(storeWithin)
+	}
+	select {
+	case err := <-closed:
+		if err != nil {
+			a.log.Error("close the store", "err", err)
+		}
+	case <-late:
+		a.log.Warn("PostgreSQL does not answer, and was not told that this server leaves") // the process ends with it
 	}
 }
 

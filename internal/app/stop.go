@@ -13,6 +13,7 @@ const (
 	visitorsWithin = 6 * time.Second // for sockets and requests to end, with the drain
 	lastWithin     = 2 * time.Second // for the last of them, if the drain was long
 	logWithin      = 3 * time.Second // for the log to be stored
+	storeWithin    = time.Second     // for PostgreSQL to be left
 )
 
 // drain is how a stop spends the time it has.

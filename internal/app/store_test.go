@@ -6,10 +6,12 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/teahouse-chat/teahouse/internal/config"
 	"github.com/teahouse-chat/teahouse/internal/parts"
@@ -101,4 +103,49 @@ func TestReadinessTellsThatPostgreSQLIsGoneThoughNobodyIsThere(t *testing.T) {
 	if status, text := ask(t, http.MethodPost, url+"/api/rooms/lobby/messages", `{"nonce":"n","text":"x"}`); status/100 != 2 {
 		t.Errorf("a post was answered with %d %s", status, text)
 	}
+}
+
+// TestAServerStopsThoughPostgreSQLDoesNotAnswer lets all sessions hang when the
+// server has nothing more to store.
+func TestAServerStopsThoughPostgreSQLDoesNotAnswer(t *testing.T) {
+	postgres := parts.Postgres(t)
+	var sessions []int
+	var began time.Time
+	t.Cleanup(func() { // when the server has stopped
+		if took := time.Since(began); took > 12*time.Second {
+			t.Errorf("it stopped after %v", took)
+		}
+		for _, pid := range sessions {
+			if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	c := config.Default()
+	c.Store, c.Drain = postgres.URL("postgres"), 0
+	url := serve(t, c)
+	var readers sync.WaitGroup
+	parts.Eventually(t, "ready", func() bool {
+		status, _ := ask(t, http.MethodGet, url+"/readyz", "")
+		return status == http.StatusOK
+	})
+	for range 50 { // several reading connections
+		readers.Go(func() { ask(t, http.MethodGet, url+"/api/rooms/lobby/messages", "") })
+	}
+	readers.Wait()
+	pids := postgres.Must("postgres", "SELECT pid FROM pg_stat_activity WHERE application_name = 'teahouse'")
+	for _, pid := range strings.Fields(pids) {
+		n, err := strconv.Atoi(pid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sessions = append(sessions, n)
+		if err := syscall.Kill(n, syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(sessions) < 3 {
+		t.Fatalf("%d sessions", len(sessions))
+	}
+	began = time.Now()
 }
