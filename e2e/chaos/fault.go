@@ -4,6 +4,7 @@ package chaos
 
 import (
 	"fmt"
+	"strings"
 	"syscall"
 
 	"github.com/teahouse-chat/teahouse/e2e/chaos/network"
@@ -50,7 +51,10 @@ func (o *Opening) revive(n *node) (end func() error) {
 			n.Signal(syscall.SIGCONT) // it may be frozen as well
 		}
 		if err := n.Wait(); err != nil && n.Alive() {
-			return fmt.Errorf("end %s: %w", n.name, err)
+			n.Signal(syscall.SIGQUIT) // its log then says what it waits for
+			_ = n.Wait()              // that it ends so is no news
+			_, stacks, _ := strings.Cut(n.Log(), "SIGQUIT: quit")
+			return fmt.Errorf("end %s: %w\n%s", n.name, err, stacks[:min(len(stacks), 8<<10)])
 		}
 		return n.begin()
 	}

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -54,7 +55,7 @@ func (c *Cluster) Open(tb testing.TB, binary string, flags ...string) *Opening {
 	o := &Opening{Cluster: c, tb: tb, database: fmt.Sprint("chat", c.opened)}
 	o.http = &http.Client{Timeout: patience, Transport: &http.Transport{DialContext: c.hosts.people.Dial, DisableKeepAlives: true}}
 	c.postgres.Must("postgres", "CREATE DATABASE "+o.database)
-	tb.Cleanup(func() { c.postgres.Must("postgres", "DROP DATABASE "+o.database+" WITH (FORCE)") })
+	tb.Cleanup(o.repair)
 	for i, host := range c.hosts.nodes {
 		n := &node{name: fmt.Sprint("node ", i), host: host, address: host.Address + ":8080"}
 		argv := append(withoutSettings(), binary, "serve", "--listen", n.address, "--data", filepath.Join(tb.TempDir(), n.name),
@@ -67,6 +68,17 @@ func (c *Cluster) Open(tb testing.TB, binary string, flags ...string) *Opening {
 		tb.Fatal(err)
 	}
 	return o
+}
+
+// repair leaves the cluster as it was found, also when a schedule has ended early.
+func (o *Opening) repair() {
+	o.must(o.network.Heal())
+	if o.service.Alive() {
+		o.service.Signal(syscall.SIGCONT)
+	} else {
+		o.must(o.hosts.broker.Do(o.service.restart))
+	}
+	o.postgres.Must("postgres", "DROP DATABASE "+o.database+" WITH (FORCE)")
 }
 
 // startWithin bounds the start of all nodes.

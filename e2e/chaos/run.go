@@ -118,7 +118,7 @@ func (r *run) gather() {
 		r.followers = append(r.followers, f)
 		r.following.Go(f.run)
 	}
-	choice := random(1)
+	choice := random(4000)
 	for _, n := range r.node {
 		for range people.Followers {
 			follow(resident, n, func(*follower) {})
