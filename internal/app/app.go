@@ -79,7 +79,7 @@ func Run(ctx context.Context, c config.Config, out, errw io.Writer) error {
 type app struct {
 	config   config.Config
 	log      *slog.Logger
-	store    chat.Store
+	store    *sqlstore.Store
 	replaced <-chan struct{} // another database stands where the store was
 	service  *chat.Service
 	layer    *channels.Layer
