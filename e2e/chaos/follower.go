@@ -92,8 +92,8 @@ func (f *follower) attend() error {
 	if err != nil {
 		return err
 	}
-	if f.sleeper {
-		g.Conn.Conn.(hasty).sip()
+	if f.sleeper && !f.stays() {
+		g.Conn.Conn.(hasty).drink(sip)
 	}
 	if f.who.id == "" {
 		f.who = identity{g.Welcome.You.ID, g.Welcome.Token, g.Welcome.Epoch}
@@ -145,6 +145,9 @@ func (f *follower) listen(g *guest.Guest) error {
 		if f.sleeper && time.Now().After(sleep) && !f.stays() {
 			f.rest()
 			sleep = time.Now().Add(time.Duration(f.random.Int64N(int64(2 * sleepOnce))))
+		}
+		if f.sleeper && f.stays() {
+			g.Conn.Conn.(hasty).drink(gulp)
 		}
 		frame, err := g.Next(time.Hour) // or patience
 		select {

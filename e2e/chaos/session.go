@@ -21,10 +21,15 @@ type hasty struct {
 	patience time.Duration
 }
 
-// sip lets the kernel keep little of what is not read.
-func (h hasty) sip() {
+const (
+	sip  = 16 << 10
+	gulp = 1 << 20
+)
+
+// drink is how many bytes the kernel keeps of what is not read.
+func (h hasty) drink(size int) {
 	if tcp, ok := h.Conn.(*net.TCPConn); ok {
-		_ = tcp.SetReadBuffer(16 << 10) // if not, its server has more time
+		_ = tcp.SetReadBuffer(size) // if not, it reads faster or slower
 	}
 }
 
