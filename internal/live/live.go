@@ -13,7 +13,8 @@
 // is bounded; while the log cannot be read, what comes in order is served.
 //
 // Who is here and who is typing is gathered per room and told at most once a
-// second. It is best effort: nothing else waits for it.
+// second, to other processes with the same log by a roll. It is best effort:
+// nothing else waits for it.
 package live
 
 import (

@@ -164,6 +164,8 @@ func costOf(e channels.Event) int {
 		n += len(p.frame.Text)
 	case opened:
 		n += len(p.text) + len(p.frame.Text)
+	case carried:
+		n += len(p.text)
 	case map[string]any:
 		for _, v := range p {
 			text, _ := v.(string)

@@ -72,7 +72,7 @@ type beat struct {
 	Node  string           `json:"node"`
 	Ask   bool             `json:"ask,omitempty"`   // it is new, or has missed something: the others shall beat
 	Bye   bool             `json:"bye,omitempty"`   // it stops
-	Rooms map[string]int64 `json:"rooms,omitempty"` // where it has people, or some of these rooms, and the versions of its rolls; 0 has not been told
+	Rooms map[string]int64 `json:"rooms,omitempty"` // where it has people, or some of these rooms, and the version of the roll it called last there
 }
 
 // carried is the JSON text of a roll, a beat or a name, on its way to other nodes.

@@ -1,195 +1,13 @@
 package live
 
 import (
-	"context"
 	"fmt"
-	"io"
-	"log/slog"
-	"slices"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
-	"github.com/teahouse-chat/teahouse/channels"
-	"github.com/teahouse-chat/teahouse/channels/brokertest"
-	"github.com/teahouse-chat/teahouse/internal/chat/memstore"
 	"github.com/teahouse-chat/teahouse/wire"
 )
-
-// town is nodes with one log.
-type town struct {
-	hub   brokertest.Hub
-	store *memstore.Store
-}
-
-// link is the broker of one of them, which may lose what goes through it.
-type link struct {
-	channels.Broker
-
-	// guarded by mu
-	mu   sync.Mutex
-	lose func() bool    // an event that goes out or comes in; nil loses nothing
-	sent map[string]int // events by type
-}
-
-func (l *link) lost() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.lose != nil && l.lose()
-}
-
-// losing sets what is lost.
-func (l *link) losing(lose func() bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.lose = lose
-}
-
-func everything() bool { return true }
-
-func (l *link) Start(n channels.Node) {
-	deliver := n.Deliver
-	n.Deliver = func(ctx context.Context, d channels.Delivery) error {
-		if l.lost() {
-			return nil
-		}
-		return deliver(ctx, d)
-	}
-	l.Broker.Start(n)
-}
-
-func (l *link) Publish(ctx context.Context, d channels.Delivery) error {
-	l.mu.Lock()
-	l.sent[d.Event.Type]++
-	l.mu.Unlock()
-	if l.lost() {
-		return nil
-	}
-	return l.Broker.Publish(ctx, d)
-}
-
-// take counts the events of a type since the last take of it.
-func (l *link) take(typ string) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	n := l.sent[typ]
-	delete(l.sent, typ)
-	return n
-}
-
-// node is one of the town, with somebody who sits in room a.
-type node struct {
-	*house
-	*link
-	ear *talker
-}
-
-func newTown(t *testing.T) *town {
-	w := &town{store: memstore.New()}
-	t.Cleanup(func() {
-		if err := w.store.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return w
-}
-
-// open opens a node without anybody.
-func (w *town) open(t *testing.T) *node {
-	t.Helper()
-	return openOver(t, w.store, w.hub.Broker())
-}
-
-// openOver opens a node on a broker, which it closes.
-func openOver(t *testing.T, store *memstore.Store, b channels.Broker) *node {
-	t.Helper()
-	l := &link{Broker: b, sent: map[string]int{}}
-	relay := NewRelay(RelayOptions{Broker: l, Shared: true, Logger: slog.New(slog.DiscardHandler)})
-	t.Cleanup(func() {
-		relay.Close(context.WithoutCancel(t.Context()))
-		if err := b.(io.Closer).Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return &node{house: openOn(t, store, relay, noLimits{}), link: l}
-}
-
-// node opens a node on which person n sits in room a.
-func (w *town) node(t *testing.T, n int) *node {
-	t.Helper()
-	d := w.open(t)
-	d.ear = d.enter(t, n, "a")
-	return d
-}
-
-// come has people come into room a, by sockets that nobody looks at.
-func (d *node) come(from, to int) {
-	for n := from; n <= to; n++ {
-		d.presence.join("a", someone(n))
-	}
-}
-
-func (d *node) gone(from, to int) {
-	for n := from; n <= to; n++ {
-		d.presence.leave("a", someone(n).ID)
-	}
-}
-
-// saw is the frames since the last saw.
-func (k *talker) saw() (frames []wire.Frame) {
-	k.t.Helper()
-	k.say(wire.Ping{})
-	for {
-		f, err := wire.DecodeServer([]byte(k.ReceiveText()))
-		if err != nil {
-			k.t.Fatal(err)
-		}
-		if _, end := f.(wire.Pong); end {
-			return frames
-		}
-		frames = append(frames, f)
-	}
-}
-
-// who is everybody in room a as a client is told, by page, and the count.
-func (k *talker) who() (people []wire.Person, count int) {
-	k.t.Helper()
-	k.saw()
-	for after := ""; ; {
-		k.say(wire.Who{Room: "a", After: after})
-		here := next[wire.Here](k)
-		for here.Ref == "" { // live
-			here = next[wire.Here](k)
-		}
-		people, count, after = append(people, here.People...), here.Count, here.Next
-		if after == "" {
-			return people, count
-		}
-	}
-}
-
-// sees fails unless exactly these people are in room a.
-func (d *node) sees(t *testing.T, people ...wire.Person) {
-	t.Helper()
-	got, count := d.ear.who()
-	if diff := cmp.Diff(people, got); diff != "" || count != len(people) {
-		t.Errorf("counted %d (-want +got)\n%s", count, diff)
-	}
-}
-
-// heres is those of the frames that tell who is here.
-func heres(frames []wire.Frame) (texts []string) {
-	for _, f := range frames {
-		switch f.(type) {
-		case wire.Here, wire.Renamed:
-			texts = append(texts, string(wire.Encode(f)))
-		}
-	}
-	return texts
-}
 
 func TestPeopleOnSeveralNodesAreOneRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -254,27 +72,74 @@ func TestAPersonOnTwoNodesIsOnePerson(t *testing.T) {
 }
 
 func TestAReloadIsNoChangeElsewhere(t *testing.T) {
-	for name, back := range map[string]int{"on the same node": 0, "through another": 1} {
+	for name, reload := range map[string]func(one, two *node){
+		"on the same node": func(one, _ *node) {
+			one.gone(7, 7)
+			pass(400 * time.Millisecond)
+			one.come(7, 7)
+		},
+		"through another node": func(one, two *node) {
+			one.gone(7, 7)
+			pass(400 * time.Millisecond)
+			two.come(7, 7)
+		},
+		"of the only one there on the node": func(_, two *node) {
+			two.ear.say(wire.Leave{Room: "a"})
+			pass(400 * time.Millisecond)
+			two.ear.say(wire.Join{Room: "a"})
+		},
+	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newTown(t)
-				nodes := []*node{w.open(t), w.node(t, 2), w.node(t, 3)}
-				nodes[0].come(1, 1) // the only one there: the node leaves the room and comes back
-				_ = nodes[0].enter(t, 1, "b")
+				one, two, three := w.node(t, 1), w.node(t, 2), w.node(t, 3)
+				one.come(7, 7)
 				pass(5 * time.Second)
-				nodes[1].come(7, 7)
+				three.ear.saw()
+				reload(one, two)
 				pass(5 * time.Second)
-				nodes[2].ear.saw()
-				nodes[1].gone(7, 7)
-				pass(400 * time.Millisecond)
-				nodes[1+back].come(7, 7)
-				pass(5 * time.Second)
-				if got := heres(nodes[2].ear.saw()); len(got) > 0 {
+				if got := heres(three.ear.saw()); len(got) > 0 {
 					t.Errorf("told %q", got)
 				}
+				three.sees(t, sorted(1, 2, 3, 7)...)
 			})
 		})
 	}
+}
+
+func TestWhoComesBeforeTheOthersHaveAnsweredIsToldToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t)
+		two := w.node(t, 2)
+		pass(150 * time.Millisecond)
+		one := w.node(t, 1)
+		pass(150 * time.Millisecond)
+		one.come(7, 7) // node two has just called its roll, and answers when a second is over
+		pass(2500 * time.Millisecond)
+		two.sees(t, sorted(1, 2, 7)...)
+	})
+}
+
+func TestAQuestionIsAnsweredOnceThoughTwoProtocolsHearIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newTown(t).node(t, 1)
+		pass(10 * time.Second)
+		d.take(eventRoll)
+		r := roll{Node: stranger(2), Room: "a", Version: 1, Ask: 2, Count: 1, People: crowdOf(1)}
+		for range 2 {
+			for range 2 { // each renders it when it comes to that
+				if _, err := d.presence.hearRoll(tells(d.presence.crowd.seal, eventRoll, r)); err != nil {
+					t.Fatal(err)
+				}
+				pass(time.Millisecond)
+			}
+			pass(5 * time.Second)
+			if n := d.take(eventRoll); n != 1 {
+				t.Errorf("%d answers", n)
+			}
+			r.Ask++ // asked again, it answers again
+		}
+	})
 }
 
 func TestASilentNodeIsForgottenWithin15Seconds(t *testing.T) {
@@ -302,6 +167,30 @@ func TestASilentNodeIsForgottenWithin15Seconds(t *testing.T) {
 		for _, d := range []*node{one, two, three} {
 			d.sees(t, sorted(1, 2, 3)...)
 		}
+	})
+}
+
+func TestANodeWhoseLastPersonLeavesTheRoomSaysSo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t)
+		one, two := w.node(t, 1), w.node(t, 2)
+		pass(5 * time.Second)
+		one.ear.saw()
+		two.ear.say(wire.Leave{Room: "a"})
+		pass(1500 * time.Millisecond)
+		want(t, inRoomA(one.ear.saw()), wire.Here{Room: "a", Count: 1, Left: []string{someone(2).ID.String()}})
+		if got := two.Stats().Rolls; got.Listed != 0 {
+			t.Errorf("of a room that nobody is in: %+v", got)
+		}
+		pass(time.Minute)
+		one.sees(t, sorted(1)...)
+		if got := one.Stats().Rolls; got.Nodes != 1 || got.Listed != 0 || got.Forgotten != 0 {
+			t.Errorf("%+v", got)
+		}
+		two.ear.say(wire.Join{Room: "a"})
+		pass(1500 * time.Millisecond)
+		one.sees(t, sorted(1, 2)...)
+		two.sees(t, sorted(1, 2)...)
 	})
 }
 
@@ -384,9 +273,8 @@ func TestWhatIsQuietOrNobodyElsesCostsNothing(t *testing.T) {
 		if n := two.take(eventRoll); n > 0 {
 			t.Errorf("%d rolls of a node where nothing happens", n)
 		}
-		frames := slices.DeleteFunc(heres(two.ear.saw()), func(s string) bool { return false })
-		if len(frames) > 13 {
-			t.Errorf("%d frames of who is here in 10 s", len(frames))
+		if n := len(heres(two.ear.saw())); n > 13 {
+			t.Errorf("%d frames of who is here in 10 s", n)
 		}
 	})
 }

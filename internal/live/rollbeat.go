@@ -264,11 +264,7 @@ func (p *presence) beats() []beat {
 		if b.Rooms == nil {
 			b.Rooms = make(map[string]int64)
 		}
-		version := a.version
-		if a.dirty && a.call.timer == nil {
-			version = 0 // nobody was there to be told
-		}
-		b.Rooms[room] = version
+		b.Rooms[room] = a.version
 	}
 	return append(all, b)
 }

@@ -156,7 +156,11 @@ func TestABigRoomIsCountedAndListedInPart(t *testing.T) {
 
 		two.come(3, 100) // by id before those who were there
 		pass(5 * time.Second)
-		for _, f := range one.ear.saw() {
+		frames := one.ear.saw()
+		if len(frames) == 0 {
+			t.Error("the count is not told")
+		}
+		for _, f := range frames {
 			if here := f.(wire.Here); here.Count != rollPeople+99 || len(here.Joined)+len(here.Left) > 0 || here.More {
 				t.Errorf("told %+v", here)
 			}
@@ -321,6 +325,10 @@ func TestWhatOthersSayIsBounded(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		hear(roll{Node: p.crowd.self, Room: "a", Version: 1, Count: 9, People: crowdOf(9)}) // an echo
+		if got := d.Stats().Rolls; got.Heard != 0 {
+			t.Errorf("%+v", got)
+		}
 		for n := range 2 * rollNodes {
 			hear(roll{Node: stranger(n), Room: "a", Version: 1, Count: rollPeople, People: crowdOf(rollPeople)})
 			hear(roll{Node: stranger(n), Room: "nobody's", Version: 1, Count: 1, People: crowdOf(1)})
@@ -332,7 +340,6 @@ func TestWhatOthersSayIsBounded(t *testing.T) {
 		if got := d.Stats().Rolls; got.Nodes != rollNodes || got.Listed != rollNodes || got.Refused != 3*rollNodes || d.Stats().Rooms != 1 {
 			t.Errorf("%+v", got)
 		}
-		hear(roll{Node: p.crowd.self, Room: "a", Version: 1, Count: 1, People: crowdOf(1)}) // an echo
 		d.take(eventRoll)
 		pass(10 * time.Second)
 		if n := d.take(eventRoll); n > 10 {
