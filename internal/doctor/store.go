@@ -19,7 +19,7 @@ const (
 // reasons why a database cannot be used; what to do about it follows them in the
 // errors of sqlstore.
 var reasons = []error{
-	sqlstore.ErrNewer, sqlstore.ErrDamaged, sqlstore.ErrForeign, sqlstore.ErrLocked, sqlstore.ErrUnwritable,
+	sqlstore.ErrNewer, sqlstore.ErrDamaged, sqlstore.ErrForeign, sqlstore.ErrUnfinished, sqlstore.ErrLocked, sqlstore.ErrUnwritable,
 	sqlstore.ErrAddress, sqlstore.ErrUnreachable, sqlstore.ErrRefused, sqlstore.ErrNoDatabase, sqlstore.ErrUnsuitable,
 }
 
@@ -38,6 +38,10 @@ func lookAtStore(ctx context.Context, c config.Config, deep bool) []Finding {
 
 // storeFailed parts an error of sqlstore into what is the matter and what to do.
 func storeFailed(err error) Finding {
+	if strings.Contains(err.Error(), "unsupported startup parameter") {
+		return found("store", "a pooler stands between, which refuses what sessions need: %v", err).
+			fail("connect to PostgreSQL itself")
+	}
 	for _, reason := range reasons {
 		if !errors.Is(err, reason) {
 			continue
@@ -121,11 +125,14 @@ func judgeConnections(p *sqlstore.Postgres) Finding {
 }
 
 func judgeStoreClock(p *sqlstore.Postgres) Finding {
-	word := "ahead of"
-	if p.Clock < 0 {
-		word = "behind"
+	shows := "as ours"
+	switch {
+	case p.Clock > p.Within:
+		shows = short(p.Clock).String() + " ahead of ours"
+	case -p.Clock > p.Within:
+		shows = short(-p.Clock).String() + " behind ours"
 	}
-	f := found("store clock", "PostgreSQL's is %v %s ours, give or take %v; nothing is put in order by either", short(p.Clock.Abs()), word, short(p.Within))
+	f := found("store clock", "PostgreSQL's is %s, give or take %v; nothing is put in order by either", shows, short(p.Within))
 	if p.Clock.Abs()-p.Within > wrongClock {
 		f = f.warn("have both machines ask the same time service: people see times beside messages")
 	}

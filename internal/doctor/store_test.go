@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net/url"
@@ -127,6 +128,11 @@ func TestAPostgreSQLThatHangsIsAFinding(t *testing.T) {
 	expect(t, named(t, lookAtStore(ctx, c, false), "store"), Fail, "PostgreSQL cannot be reached -> ")
 }
 
+func TestWhatAPoolerRefusesIsNotTheDatabasesFault(t *testing.T) {
+	err := errors.New("FATAL: unsupported startup parameter: statement_timeout (SQLSTATE 08P01)")
+	expect(t, storeFailed(err), Fail, "a pooler", "PostgreSQL itself")
+}
+
 func TestAPostgreSQLIsJudged(t *testing.T) {
 	good := sqlstore.Postgres{
 		Version: "15.6", Database: "tea", User: "ann", Schema: "public", MayMake: true, Durability: "on", Fsync: true, FullPages: true,
@@ -149,7 +155,7 @@ func TestAPostgreSQLIsJudged(t *testing.T) {
 		"far away":                        {func(p *sqlstore.Postgres) { p.RoundTrip = 30 * time.Millisecond }, "store latency", Warn, "nearer"},
 		"a slow disk":                     {func(p *sqlstore.Postgres) { p.Commit = time.Second }, "store latency", Warn, "slow"},
 		"a clock behind":                  {func(p *sqlstore.Postgres) { p.Clock = -time.Minute }, "store clock", Warn, "1m0s behind"},
-		"a clock, as far as one can tell": {func(p *sqlstore.Postgres) { p.Clock, p.Within = 2*time.Second, 2*time.Second }, "store clock", OK, "2s ahead"},
+		"a clock, as far as one can tell": {func(p *sqlstore.Postgres) { p.Clock, p.Within = 2*time.Second, 2*time.Second }, "store clock", OK, "as ours"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := good
