@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -58,6 +59,7 @@ func TestAnAddressIsFreeOrOursOrTaken(t *testing.T) {
 		"ours":            {serving(t, teahouse(200, true)), true, OK, `says "said so"`},
 		"ours, not ready": {serving(t, teahouse(503, true)), true, Warn, "said so"},
 		"another's":       {serving(t, http.NotFoundHandler()), false, Fail, "--listen"},
+		"another's, kind": {serving(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "a page") })), false, Fail, "--listen"},
 		"elsewhere":       {"192.0.2.1:8080", false, Fail, "not an address of this machine"},
 		"no address":      {"8080", false, Fail, "host:port"},
 	} {
