@@ -40,6 +40,13 @@ e2e: ## the tests with real browsers, in their own module, and those of the comp
 	@if [ -f e2e/go.mod ]; then echo 'cd e2e && go test ./...' && cd e2e && TEAHOUSE_REQUIRE=1 go test -count=1 -timeout 12m ./...; fi
 	cd bench && go test ./suite ./cmd/...
 
+# What chaos passes on, such as CHAOS='-seed 1 -schedules 10 -layer nats'.
+CHAOS ?= -schedules 100
+
+.PHONY: chaos
+chaos: setup ## 100 schedules of faults on three nodes (20 min), and all planted defects; as root, for it makes networks
+	cd e2e && TEAHOUSE_REQUIRE=1 go test -count=1 -race -v -timeout 90m ./chaos -thorough $(CHAOS) | grep -v '^=== '
+
 .PHONY: pictures
 pictures: setup ## make the pictures of the README anew
 	cd e2e && TEAHOUSE_REQUIRE=1 TEAHOUSE_SCREENSHOTS=1 go test -count=1 ./browser

@@ -59,6 +59,9 @@
 // [ErrUnpublished] to the sender whose event did not leave the process, and
 // [GapHandler] when the connection between processes was lost.
 //
+// Stopping: [Endpoint].Shutdown closes all connections, Drain over a time; a
+// [Finisher] is asked first.
+//
 // Ownership: an event and what its payload refers to is never changed once sent.
 // Data given to Receive is valid only during the call; data given to Send may be
 // reused when it returns.

@@ -179,50 +179,6 @@ func (e *Endpoint) Len() int {
 	return len(e.conns)
 }
 
-// Shutdown refuses new clients with 503, closes all connections with a code and
-// a reason each, such as one that says when to come back (nil: none), and waits
-// for every Disconnect. When ctx ends first, the rest is cut and the error says
-// how many they were; their Disconnect follows.
-func (e *Endpoint) Shutdown(ctx context.Context, code int, reason func() string) error {
-	e.mu.Lock()
-	if !e.closing {
-		e.closing = true
-		if e.active == 0 {
-			close(e.drained)
-		}
-	}
-	conns := e.snapshot()
-	e.mu.Unlock()
-	for _, c := range conns {
-		text := ""
-		if reason != nil {
-			text = reason()
-		}
-		c.Close(code, text)
-	}
-	select {
-	case <-e.drained:
-		return nil
-	case <-ctx.Done():
-	}
-	e.mu.Lock()
-	conns, left := e.snapshot(), e.active
-	e.mu.Unlock()
-	for _, c := range conns {
-		c.cancel()
-		c.sock.Cut()
-	}
-	return fmt.Errorf("channels: shutdown with %d connections left: %w", left, ctx.Err())
-}
-
-func (e *Endpoint) snapshot() []*Conn {
-	conns := make([]*Conn, 0, len(e.conns))
-	for c := range e.conns {
-		conns = append(conns, c)
-	}
-	return conns
-}
-
 // enter counts a request in, unless the endpoint is shutting down; exit counts
 // it, or the connection made of it, out.
 func (e *Endpoint) enter() bool {
@@ -302,4 +258,4 @@ func (e *Endpoint) render(ev *Event) (r rendered, err error) {
 }
 
 // retryAfter is the header of answers that ask the client to come back.
-func retryAfter() http.Header { return http.Header{"Retry-After": {"2"}} }
+func retryAfter() http.Header { return http.Header{"Retry-After": {"1"}} }

@@ -45,6 +45,7 @@ type Layer struct {
 	groupExpiry time.Duration
 	log         *slog.Logger
 	budget      *websocket.Budget // of its endpoints' backlogs
+	sender      *websocket.Sender // of the rounds
 	process     string            // in the names of this process's channels, random
 	interest    *interest         // nil without a broker
 	queuer      Queuer            // the broker, or nil
@@ -78,6 +79,7 @@ func NewLayer(o *LayerOptions) *Layer {
 		groupExpiry: cmp.Or(o.GroupExpiry, 24*time.Hour),
 		log:         o.Logger,
 		budget:      websocket.NewBudget(o.Backlog),
+		sender:      websocket.NewSender(),
 		process:     hex.EncodeToString(id[:]),
 		groups:      make(map[string]*group),
 	}
@@ -204,6 +206,7 @@ func (l *Layer) Close() error {
 		l.interest.close()
 	}
 	l.runners.Wait()
+	l.sender.Close()
 	return err
 }
 

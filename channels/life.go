@@ -23,9 +23,12 @@ func (c *Conn) connect() {
 
 	err := c.joinGroups(ctx)
 	if err == nil {
-		err = c.consume(func() error { return c.consumer.Connect(ctx, c) })
+		err = c.consume(func() error {
+			err := c.consumer.Connect(ctx, c)
+			c.connected = err == nil
+			return err
+		})
 	}
-	c.connected = err == nil
 	if c.connected && !o.accepted {
 		err = c.Accept(c.endpoint.choose(o.ws.Subprotocols()), nil)
 	}
@@ -93,6 +96,9 @@ func (c *Conn) receive(f Frame) (err error) {
 	c.begin()
 	defer c.finish()
 	defer recovered(&err)
+	if c.closing.Load() {
+		return nil // another method of the consumer closed the connection while this frame waited
+	}
 	return c.consumer.Receive(c.ctx, c, f)
 }
 

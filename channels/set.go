@@ -1,6 +1,10 @@
 package channels
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/teahouse-chat/teahouse/internal/websocket"
+)
 
 // member is one membership. A connection has one for each of its groups.
 type member struct {
@@ -116,9 +120,7 @@ func (s *set) event(pub *published, w *work) {
 func (s *set) write(w *work) {
 	b, events := s.run.bytes, s.run.events
 	if len(b) > 0 {
-		for _, m := range s.members {
-			_ = m.sock.Write(b) // a closed connection leaves by itself
-		}
+		s.endpoint.layer.sender.Write(b, len(s.members), func(i int) websocket.RunWriter { return s.members[i].sock })
 		w.writes += uint64(len(s.members))
 		w.delivered += uint64(len(s.members) * events)
 	}

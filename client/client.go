@@ -199,16 +199,12 @@ func (c *Client) run(s *session) {
 			return
 		}
 		c.log.Info("connection lost", "err", err)
-		tries := 0
-		if time.Since(began) < steady {
-			tries = 1
-		}
-		s = c.comeBack(tries, err)
+		s = c.comeBack(err, c.after(err, time.Since(began) < steady))
 	}
 }
 
 // comeBack tries to connect until it succeeds; nil is the end of the client.
-func (c *Client) comeBack(tries int, err error) *session {
+func (c *Client) comeBack(err error, p pauses) *session {
 	for {
 		if foreign(err) {
 			c.reset()
@@ -216,7 +212,7 @@ func (c *Client) comeBack(tries int, err error) *session {
 		select {
 		case <-c.ctx.Done():
 			return nil
-		case <-time.After(c.delay(tries, asked(err))):
+		case <-time.After(p.next(asked(err))):
 		}
 		var s *session
 		if s, err = c.open(c.ctx); err == nil {
@@ -230,14 +226,7 @@ func (c *Client) comeBack(tries int, err error) *session {
 			return nil
 		}
 		c.log.Info("not connected", "err", err)
-		tries++
 	}
-}
-
-// delay is how long to wait before a try: what the server asks for, and a random
-// time that grows with the tries, so that not all come back at once.
-func (c *Client) delay(tries int, asked time.Duration) time.Duration {
-	return asked + c.jitter(min(time.Second<<min(tries, 10), longest))
 }
 
 // reset forgets all positions.

@@ -14,7 +14,7 @@
 //     that order in the room.
 //   - After a lost connection it comes back by itself: after a random time
 //     between 0 and 1 s, twice as much each time, at most 30 s, and not before
-//     the server wants. It does not come back when the server says not to; then
+//     the server wants; when the server restarts, when it said. It does not come back when the server says not to; then
 //     everything returns the same error, which Err has too.
 //
 // Back-pressure: a Room keeps up to 1,024 messages that Next has not given yet.

@@ -6,8 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/coder/websocket"
-
 	"github.com/teahouse-chat/teahouse/wire"
 )
 
@@ -156,24 +154,6 @@ func TestDialTellsWhyItFailed(t *testing.T) {
 	for _, address := range []string{"ftp://x/", "chat.example.org", "http://", "://"} {
 		if _, err := Dial(t.Context(), address, nil); err == nil {
 			t.Errorf("%q was dialled", address)
-		}
-	}
-}
-
-func TestTheWaitBetweenTriesGrowsAndHeedsTheServer(t *testing.T) {
-	c := &Client{jitter: func(most time.Duration) time.Duration { return most }}
-	for tries, want := range []time.Duration{1, 2, 4, 8, 16, 30, 30} {
-		if got := c.delay(tries, 0); got != want*time.Second {
-			t.Errorf("after %d tries at most %v, want %v", tries, got, want*time.Second)
-		}
-	}
-	restart := websocket.CloseError{Code: wire.CloseRestart, Reason: "back soon retry_ms=1500"}
-	if got := c.delay(0, asked(restart)); got != 2500*time.Millisecond {
-		t.Errorf("with retry_ms=1500 at most %v", got)
-	}
-	for range 1000 {
-		if d := fullJitter(time.Second); d < 0 || d >= time.Second {
-			t.Fatalf("jitter %v", d)
 		}
 	}
 }

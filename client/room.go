@@ -19,6 +19,11 @@ type From struct {
 	// Limit messages, and 0 with the first message of the room.
 	After *int64
 	Limit int // at most wire.MaxHistory; 0 is 50
+
+	// All has the server send what was missed in one go, however much, as fast
+	// as Next takes it; the client's other rooms and posts wait meanwhile. Without
+	// it Next asks for more than wire.MaxReplay messages page by page.
+	All bool
 }
 
 // Room is a log that the client follows. Only one goroutine at a time may call
@@ -35,6 +40,7 @@ type Room struct {
 	queue  []item
 	err    error         // why the room ended
 	ready  chan struct{} // holds a token when Next has something to look at
+	space  chan struct{} // holds a token when a replay may go on
 }
 
 // item is a message or, instead, an error that Next returns once.
@@ -49,7 +55,7 @@ func (c *Client) Join(ctx context.Context, name string, from *From) (*Room, erro
 	if from == nil {
 		from = &From{}
 	}
-	r := &Room{client: c, asked: name, name: name, from: *from, last: -1, ready: make(chan struct{}, 1)}
+	r := &Room{client: c, asked: name, name: name, from: *from, last: -1, ready: make(chan struct{}, 1), space: make(chan struct{}, 1)}
 	if from.After != nil {
 		r.last = *from.After
 	}
@@ -111,7 +117,7 @@ func (r *Room) join(ctx context.Context) error {
 
 // position is the request for what the room does not have. client.mu is held.
 func (r *Room) position() wire.Join {
-	j := wire.Join{Room: r.name, Epoch: r.client.epoch, Limit: r.from.Limit}
+	j := wire.Join{Room: r.name, Epoch: r.client.epoch, Limit: r.from.Limit, All: r.from.All}
 	if r.last >= 0 {
 		after := r.last
 		j.After = &after
@@ -148,11 +154,13 @@ func (r *Room) answered(s *session) func(wire.Frame) {
 	}
 }
 
-// take queues a message that follows what is there. client.mu is held.
-func (r *Room) take(m wire.Message) {
+// take queues a message that follows what is there. Of a replay the server may
+// be told to wait, so it is taken whole; see awaitSpace. client.mu is held.
+func (r *Room) take(m wire.Message, replay bool) {
+	full := len(r.queue) >= queueSize && !(replay && r.from.All)
 	switch {
 	case r.behind || m.Seq <= r.last:
-	case m.Seq > r.last+1 && r.last >= 0 || len(r.queue) >= queueSize:
+	case m.Seq > r.last+1 && r.last >= 0 || full:
 		r.behind = true
 	default:
 		r.queue = append(r.queue, item{message: m})
@@ -168,11 +176,36 @@ func (r *Room) reset() {
 	r.wake()
 }
 
-// wake lets Next look again. client.mu is held.
+// wake lets Next look again, and awaitSpace. client.mu is held.
 func (r *Room) wake() {
+	signal(r.ready)
+	signal(r.space)
+}
+
+// signal puts a token into a channel that holds one.
+func signal(c chan struct{}) {
 	select {
-	case r.ready <- struct{}{}:
+	case c <- struct{}{}:
 	default:
+	}
+}
+
+// awaitSpace keeps the client from reading on while Next has enough to do with
+// a replay: the server then waits too.
+func (r *Room) awaitSpace(ctx context.Context, s *session) {
+	for {
+		r.client.mu.Lock()
+		enough := r.from.All && len(r.queue) >= queueSize && r.err == nil && r.client.err == nil
+		r.client.mu.Unlock()
+		s.paced.Store(enough)
+		if !enough {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-r.space:
+		}
 	}
 }
 
@@ -193,6 +226,7 @@ func (r *Room) Next(ctx context.Context) (wire.Message, error) {
 		if len(r.queue) > 0 {
 			next := r.queue[0]
 			r.queue = r.queue[1:]
+			signal(r.space)
 			c.mu.Unlock()
 			return next.message, next.err
 		}

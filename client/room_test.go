@@ -127,6 +127,52 @@ func TestAReaderThatStaysBehindCostsNoMemoryAndLosesNothing(t *testing.T) {
 	expect(t, r, 1, many)
 }
 
+func TestAllThatWasMissedComesInOneGoAtTheReadersPace(t *testing.T) {
+	const missed, live = 40 * 200, queueSize + 300
+	f := script(t, func(p *peer) {
+		p.welcome("e1")
+		req := p.expectJoin(0)
+		if j, _ := req.Frame.(wire.Join); !j.All {
+			p.t.Errorf("the client sent %+v, want a join for all", req)
+		}
+		p.send(req.Ref, wire.Joined{Room: "lobby", Last: missed, First: true})
+		for after := int64(0); after < missed; after += 200 {
+			p.send("", wire.Messages{Room: "lobby", Messages: says(after+1, after+200)})
+		}
+		p.live(missed+1, missed+live) // more than the room keeps
+		req = p.read()
+		if h, ok := req.Frame.(wire.History); !ok || *h.After != missed+queueSize {
+			p.t.Errorf("the client sent %+v, want history after the live ones it kept", req)
+		}
+		p.send(req.Ref, wire.HistoryPage{Room: "lobby", Messages: says(missed+queueSize+1, missed+live), Last: true})
+		p.joined(p.expectJoin(missed+live), missed+live, missed+live)
+		p.gone()
+	})
+	c := f.dial(nil)
+	r := join(t, c, &From{After: new(int64), All: true})
+	for {
+		c.mu.Lock()
+		n, last, waits := len(r.queue), r.last, c.session.paced.Load()
+		c.mu.Unlock()
+		if n > queueSize+200 {
+			t.Fatalf("%d messages are queued, more than %d and a page", n, queueSize)
+		}
+		if waits || last == missed {
+			break
+		}
+	}
+	expect(t, r, 1, missed)
+	for { // until the live ones do not fit any more
+		c.mu.Lock()
+		behind := r.behind
+		c.mu.Unlock()
+		if behind {
+			break
+		}
+	}
+	expect(t, r, missed+1, missed+live)
+}
+
 func TestARestoredBackupIsToldOnceAndBeginsANewLog(t *testing.T) {
 	f := script(t, func(p *peer) {
 		p.welcome("e1")

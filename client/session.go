@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coder/websocket"
@@ -27,6 +28,9 @@ type session struct {
 	giveUp context.CancelFunc // ends the session, so that the client comes back; set by serve
 	ended  chan struct{}      // closed when nothing more is read
 	wg     sync.WaitGroup     // of the session's goroutines
+
+	heard atomic.Bool // a frame came since keepAlive looked
+	paced atomic.Bool // the reader waits for Next
 }
 
 // open connects and says hello.
@@ -134,7 +138,9 @@ func (c *Client) serve(s *session) error {
 	for err == nil {
 		var f wire.Frame
 		if f, err = s.read(ctx); err == nil && f != nil {
+			s.heard.Store(true)
 			c.handle(s, f)
+			c.pace(ctx, s, f)
 		}
 	}
 	c.set(nil)
@@ -145,8 +151,26 @@ func (c *Client) serve(s *session) error {
 	return err
 }
 
-// keepAlive asks for a sign of life now and then, and ends a connection that
-// gives none.
+// pace waits after part of a replay until Next has taken enough of it.
+func (c *Client) pace(ctx context.Context, s *session, f wire.Frame) {
+	replay, ok := f.(wire.Messages)
+	if !ok {
+		return
+	}
+	c.mu.Lock()
+	i := slices.IndexFunc(c.rooms, func(r *Room) bool { return r.name == replay.Room })
+	var r *Room
+	if i >= 0 {
+		r = c.rooms[i]
+	}
+	c.mu.Unlock()
+	if r != nil {
+		r.awaitSpace(ctx, s)
+	}
+}
+
+// keepAlive asks for a sign of life when none has come for a while, and ends a
+// connection that gives none. A server that sends a long replay answers late.
 func (s *session) keepAlive(ctx context.Context) {
 	tick := time.NewTicker(silence)
 	defer tick.Stop()
@@ -156,10 +180,13 @@ func (s *session) keepAlive(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
+		if s.heard.Swap(false) || s.paced.Load() {
+			continue
+		}
 		ask, cancel := context.WithTimeout(ctx, answer)
 		err := s.conn.Ping(ask)
 		cancel()
-		if err != nil {
+		if err != nil && !s.heard.Load() && !s.paced.Load() {
 			_ = s.conn.CloseNow() // ends the reading
 			return
 		}
@@ -202,10 +229,10 @@ func (c *Client) handle(s *session, f wire.Frame) {
 	defer c.mu.Unlock()
 	switch f := f.(type) {
 	case wire.MessageFrame:
-		c.incoming(f.Room, f.Message)
+		c.incoming(f.Room, f.Message, false)
 	case wire.Messages:
 		for _, m := range f.Messages {
-			c.incoming(f.Room, m)
+			c.incoming(f.Room, m, true)
 		}
 	case wire.Ack:
 		c.answer(f.Nonce, outcome{posted: Posted{Seq: f.Seq, At: f.At.Time}})
@@ -264,14 +291,14 @@ func (c *Client) observe(f wire.Frame) {
 	c.options.Observe(f)
 }
 
-// incoming handles one message, live or replayed. c.mu is held.
-func (c *Client) incoming(room string, m wire.Message) {
+// incoming handles one message, live or of a replay. c.mu is held.
+func (c *Client) incoming(room string, m wire.Message, replay bool) {
 	if m.Nonce != "" && m.Author.ID == c.welcome.You.ID {
 		c.answer(m.Nonce, outcome{posted: Posted{Seq: m.Seq, At: m.At.Time}})
 	}
 	for _, r := range c.rooms {
 		if r.name == room {
-			r.take(m)
+			r.take(m, replay)
 		}
 	}
 }

@@ -69,27 +69,13 @@ func teahouse(name, title, about string) Peer {
 	return Peer{
 		Name: name, Title: "Teahouse" + title, Protocol: load.Rich{},
 		About: "The whole product with its defaults, limits off: the rich protocol, every message committed to SQLite with fsync before it is delivered." + about,
-		inRAM: name == TeahouseRAM,
+		inRAM: name == TeahouseRAM, admin: true,
 		needs: []need{needGo}, build: goBuild("..", "./cmd/teahouse", "teahouse"),
 		version: asks("..", "git", "describe", "--always", "--dirty"),
 		command: func(w *Workshop, port, folder string) []string {
 			return []string{w.program("teahouse"), "serve", "--listen", "127.0.0.1:" + port, "--limits", "off", "--data", folder, "--log-level", "warn"}
 		},
 	}
-}
-
-// Profiled is Teahouse with its profiler, and the address that is at.
-func Profiled() (p Peer, admin string, err error) {
-	address, err := freeAddress()
-	if err != nil {
-		return Peer{}, "", err
-	}
-	p = teahouse(Teahouse, "", "")
-	plain := p.command
-	p.command = func(w *Workshop, port, folder string) []string {
-		return append(plain(w, port, folder), "--admin", address.String())
-	}
-	return p, address.String(), nil
 }
 
 // RunBytes is how many bytes the limit writes at once at the most, as many as a

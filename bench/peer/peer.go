@@ -27,6 +27,7 @@ type Peer struct {
 	dir     string                                          // to run in, below the module; empty is the caller's
 	env     []string                                        // added to the caller's
 	inRAM   bool                                            // its folder is on a file system in memory
+	admin   bool                                            // it takes --admin, as Teahouse does
 }
 
 // need is a file that must be there, and the Debian package it comes from.

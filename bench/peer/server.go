@@ -1,10 +1,12 @@
 package peer
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -23,6 +25,7 @@ const patience = 20 * time.Second
 // Server is a peer that runs.
 type Server struct {
 	Address netip.AddrPort
+	Admin   string // host:port of its metrics and profiler; empty when it has none
 	PID     int
 
 	command *exec.Cmd
@@ -54,6 +57,14 @@ func (p Peer) Start(ctx context.Context, w *Workshop, cpu int) (s *Server, err e
 		s.folders = append(s.folders, folder)
 	}
 	args := p.command(w, strconv.Itoa(int(address.Port())), filepath.Join(folder, "data"))
+	if p.admin {
+		admin, err := freeAddress()
+		if err != nil {
+			return nil, errors.Join(err, s.clean())
+		}
+		s.Admin = admin.String()
+		args = append(args, "--admin", s.Admin)
+	}
 	s.command = exec.Command(args[0], args[1:]...)
 	s.command.Dir = filepath.Join(w.Module, p.dir)
 	s.command.Env = append(os.Environ(), p.env...)
@@ -128,9 +139,13 @@ func (s *Server) Gone() bool {
 	}
 }
 
-// Writes is how many write system calls the server has made so far, to sockets
-// and files.
+// Writes is how many writes the server has made so far: to sockets by its own
+// count when it has one, else the kernel's count of write system calls, to
+// sockets and files.
 func (s *Server) Writes() (int64, error) {
+	if s.Admin != "" {
+		return s.counted("teahouse_writes_total")
+	}
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/io", s.PID))
 	if err != nil {
 		return 0, fmt.Errorf("look at the server: %w", err)
@@ -141,6 +156,22 @@ func (s *Server) Writes() (int64, error) {
 		}
 	}
 	return 0, fmt.Errorf("/proc/%d/io has no syscw", s.PID)
+}
+
+// counted is a counter of the server's metrics.
+func (s *Server) counted(name string) (int64, error) {
+	r, err := http.Get("http://" + s.Admin + "/metrics")
+	if err != nil {
+		return 0, fmt.Errorf("look at the server: %w", err)
+	}
+	defer r.Body.Close()
+	for lines := bufio.NewScanner(r.Body); lines.Scan(); {
+		if count, ok := strings.CutPrefix(lines.Text(), name+" "); ok {
+			n, err := strconv.ParseFloat(count, 64)
+			return int64(n), err
+		}
+	}
+	return 0, fmt.Errorf("http://%s/metrics has no %s", s.Admin, name)
 }
 
 // Stop ends the server, by force after a while, and removes its folder. How the

@@ -27,7 +27,7 @@ var parts = []struct {
 	name   string
 	begins []string // beginnings of function names
 }{
-	{"writing to sockets: the system call", []string{"github.com/teahouse-chat/teahouse/internal/websocket.trySend"}},
+	{"writing to sockets: the system calls", []string{"github.com/teahouse-chat/teahouse/internal/websocket.trySend", "github.com/teahouse-chat/teahouse/internal/websocket.(*ring).submit"}},
 	{"reading from sockets: the system call", []string{"github.com/teahouse-chat/teahouse/internal/websocket.tryRead"}},
 	{"storing: writes and syncs of the log's file", []string{"modernc.org/sqlite/lib._sqlite3OsWrite", "modernc.org/sqlite/lib._sqlite3OsSync"}},
 	{"storing: SQLite without these", []string{"github.com/teahouse-chat/teahouse/internal/sqlstore."}},
@@ -96,7 +96,7 @@ const (
 func (o *Outcome) profile(ctx context.Context, s Scenario) ([]Part, error) {
 	ctx, cancel := context.WithTimeout(ctx, longest)
 	defer cancel()
-	p, admin, err := peer.Profiled()
+	p, err := peer.Find(peer.Teahouse)
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +118,7 @@ func (o *Outcome) profile(ctx context.Context, s Scenario) ([]Part, error) {
 		}
 		begun = true
 		go func() {
-			parts, err := fetchProfile(ctx, admin)
+			parts, err := fetchProfile(ctx, server.Admin)
 			got <- answer{parts, err}
 		}()
 	}

@@ -14,7 +14,8 @@ func TestASampleBelongsToTheInnermostPartOfTheWork(t *testing.T) {
 		stack []string // innermost first
 		want  string
 	}{
-		"a write":         {[]string{"syscall.write", ours + "internal/websocket.trySend", ours + "channels.(*part).round"}, "writing to sockets: the system call"},
+		"a write":         {[]string{"syscall.write", ours + "internal/websocket.trySend", ours + "channels.(*part).round"}, "writing to sockets: the system calls"},
+		"many writes":     {[]string{"internal/runtime/syscall/linux.Syscall6", "syscall.Syscall6", ours + "internal/websocket.(*ring).submit", ours + "internal/websocket.(*Sender).Write"}, "writing to sockets: the system calls"},
 		"a sync":          {[]string{"syscall.Fsync", "modernc.org/sqlite/lib._sqlite3OsSync", ours + "internal/sqlstore.(*Store).Append"}, "storing: writes and syncs of the log's file"},
 		"SQLite":          {[]string{"modernc.org/sqlite/lib._sqlite3VdbeExec", ours + "internal/sqlstore.(*Store).Append", ours + "internal/chat.(*Service).commit"}, "storing: SQLite without these"},
 		"memory for wire": {[]string{"runtime.mallocgcTiny", "runtime.mallocgc", ours + "wire.Decode"}, "memory: allocating and collecting"},

@@ -190,10 +190,12 @@ var reading = fmt.Sprintf(`
   delivered more per second; what each delivery cost it stays right.
 * Saturation is by posts in flight, not by a rate. Who writes each message by itself (the loop, Socket.IO) costs the same
   with any number in flight; who writes many at once gains from more. Slow peers have fewer in flight, so that a run ends.
-* Deliveries per write are counted by the kernel (/proc/PID/io), and for Teahouse include the writes of its log; it does
-  not count the calls of a server that sends in another way, such as daphne. Fewer
+* Deliveries per write are counted by the kernel (/proc/PID/io), which does not count the calls of a server that sends in
+  another way, such as daphne; Teahouse counts its own, one for each member and run. Fewer
   writes are what makes a chat server fast, so the limit is shown twice: with runs as long as Teahouse's in the same
   round (the same writes, nothing else), and with all that has come in one run.
+* Teahouse hands up to 128 writes to the kernel in one call (io_uring), where that is allowed; the limit makes a call for each, so Teahouse can
+  cost less. Who wants to see it without: a container's usual seccomp profile forbids io_uring.
 * CPU on loopback includes the kernel's work of receiving, which a network card would do elsewhere; it is the same for all
   and makes ratios smaller, not larger.
 * A few hundred kilobytes of fixed cost, the garbage collector's moment and the /proc clock of %d ms make single samples of

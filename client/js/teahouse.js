@@ -25,11 +25,16 @@ const HOLD = 200; // ms a message waits for the ones before it
 const ADOPT = 15_000; // ms after which another tab's entry is sent from here too
 const PROBE = 60_000; // ms between tries to leave the stream for a socket
 const STEADY = 5_000; // ms a connection lasts before failures are forgotten
+const FIRST = 1000; // ms, the most we wait before the first try; each further wait may be twice as long
+const SOON = 100; // ms, the least FIRST after a restart
 const LONGEST = 30_000; // ms, the most we wait between two tries
+const BLOCKED = 2; // sockets in a row that do not open where none ever did, before the stream is tried
+const PROVEN = 5; // and where one did: the server is away, not the way to it
 const TRIES = 4; // refusals because the server is busy before an entry is failed
 const SPOKE = 1000; // ms after a message in which its author is not typing, whatever comes late
 const TYPING = 3000; // ms between signs of typing
 const REJOIN = 1000; // ms before a room is joined again when the server names no time
+const RESTART = 1012; // close code of a server that restarts, with a time for this client alone
 const TERMINAL = new Set([4401, 4403, 4409]);
 const TOO_BIG = 1009; // close code (RFC 6455, section 7.4.1) for a frame over the server's bound
 
@@ -286,6 +291,7 @@ export class Room extends EventTarget {
   people = new Map();
   count = 0;
   joined = false;
+  all; // whether everything missed is wanted, however much
   #client;
   #env;
   #outbox = new Map(); // nonce -> entry, in the order it was posted
@@ -300,12 +306,13 @@ export class Room extends EventTarget {
   #spoke = new Map(); // id -> when a message of theirs came last
 
   /** Rooms are made by Teahouse.join. */
-  constructor(client, env, name, after) {
+  constructor(client, env, name, { after, all }) {
     super();
     this.#client = client;
     this.#env = env;
     this.name = name;
     this.position = after;
+    this.all = all;
     this.#load();
   }
 
@@ -626,7 +633,9 @@ export class Teahouse extends EventTarget {
   #again = new Map(); // room -> timer of the next try to join it
   #refs = 0;
   #attempts = 0;
+  #first = FIRST;
   #unopened = 0;
+  #patience = BLOCKED;
   #opened = 0;
   #heard = 0;
   #retry;
@@ -664,12 +673,13 @@ export class Teahouse extends EventTarget {
 
   /**
    * Follows a room. after is the seq up to which the caller has the log already;
-   * null asks for the newest page.
+   * null asks for the newest page. With all, everything that was missed comes as
+   * messages, however much; without it, more than 500 are a reset.
    */
-  join(name, { after = null } = {}) {
+  join(name, { after = null, all = false } = {}) {
     let room = this.#rooms.get(name);
     if (!room) {
-      room = new Room(this, this.#env, name, after);
+      room = new Room(this, this.#env, name, { after, all });
       this.#rooms.set(name, room);
       if (this.state.name === 'open') this._join(room);
     }
@@ -708,7 +718,7 @@ export class Teahouse extends EventTarget {
     const after = room.position ?? undefined;
     const ref = `j${++this.#refs}`;
     this.#joins.set(ref, room);
-    this._send({ type: 'join', ref, room: room.name, after, epoch: after === undefined ? undefined : this.epoch });
+    this._send({ type: 'join', ref, room: room.name, after, epoch: after === undefined ? undefined : this.epoch, all: room.all || undefined });
   }
 
   _left(room) {
@@ -775,7 +785,10 @@ export class Teahouse extends EventTarget {
     this.server = f.server ?? this.server;
     this.limits = f.limits ?? this.limits;
     if (f.token) this.#options = { ...this.#options, token: f.token };
-    this.#unopened = this.#line.transport === 'websocket' ? 0 : this.#unopened;
+    if (this.#line.transport === 'websocket') {
+      this.#unopened = 0;
+      this.#patience = PROVEN;
+    }
     this.#set({ name: 'open' });
     this.#listen();
     if (this.#line.transport === 'stream') this.#look();
@@ -899,9 +912,15 @@ export class Teahouse extends EventTarget {
       this.epoch = undefined;
       this.#rooms.forEach((r) => r._forget());
     }
-    if (socket && this.#unopened >= 2 && this.#env.EventSource && !away) return this.#dial(StreamLine);
-    const full = Math.min(LONGEST, 1000 * 2 ** this.#attempts++);
+    if (socket && this.#unopened >= this.#patience && this.#env.EventSource && !away) return this.#dial(StreamLine);
     const asked = retryIn(reason);
+    if (opened !== false) this.#first = FIRST;
+    if (code === RESTART && asked !== undefined) {
+      // Where the time is short, other servers are there: a try that fails is soon followed by another.
+      this.#first = Math.min(Math.max(asked, SOON), FIRST);
+      this.#attempts = -1;
+    }
+    const full = Math.min(LONGEST, this.#first * 2 ** Math.max(this.#attempts++, 0));
     let wait = asked ?? this.#env.random() * full;
     if (code === 1013 && asked === undefined) wait = Math.max(wait, 1000);
     if (away) wait = Math.max(wait, ANSWER); // "online" comes first, when it is told

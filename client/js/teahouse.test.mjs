@@ -317,6 +317,60 @@ for (const code of [1012, 1013, 4429]) {
   }
 }
 
+/** When five sockets were made after the first was closed with a code and a reason, and four did not open. */
+async function tries(code, reason, options) {
+  const w = start(options);
+  w.client.connect();
+  const socket = welcome(w);
+  await w.clock.pass(6000);
+  const gone = w.clock.now();
+  socket.drop(code, reason);
+  const made = [];
+  while (made.length < 5) {
+    const { length } = w.sockets.all;
+    await w.clock.pass(10);
+    if (w.sockets.all.length === length) continue;
+    if (made.push(w.clock.now() - gone) < 5) w.sockets.last.drop(1006);
+  }
+  return { ...w, made };
+}
+
+test('a server that restarts beside others is left when it says, and the next one looked for quickly', async () => {
+  const { made } = await tries(1012, 'restart retry_ms=200');
+  assert.deepEqual(made, [200, 300, 500, 900, 1700]);
+});
+
+test('after the restart of a server that is alone the tries come as after any loss', async () => {
+  const { made } = await tries(1012, 'restart retry_ms=4000');
+  assert.deepEqual(made, [4000, 4500, 5500, 7500, 11500]);
+});
+
+test('who had a socket before takes a server that is away for no network without sockets', async () => {
+  const streams = [];
+  const EventSource = class extends EventTarget { constructor(url) { super(); streams.push(url); } close() {} };
+  const { made } = await tries(1006, '', { EventSource });
+  assert.deepEqual([made.length, streams], [5, []]);
+});
+
+test('a room that wants all asks for all, now and when it comes back', async () => {
+  const w = start({ after: 7 });
+  const all = w.client.join('archive', { after: 3, all: true });
+  w.client.connect();
+  const socket = welcome(w);
+  const [lobby, archive] = socket.of('join');
+  assert.deepEqual([lobby.all, archive.all, archive.after], [undefined, true, 3]);
+  socket.say({ type: 'joined', ref: archive.ref, room: 'archive', after: 3, last: 900, first: false });
+  for (let after = 3; after < 1003; after += 200) {
+    socket.say({ type: 'messages', room: 'archive', messages: Array.from({ length: 200 }, (_, i) => message(after + 1 + i, { room: undefined })) });
+  }
+  assert.equal(all.position, 1003, 'also beyond what was the last one when it began');
+  socket.drop(4408, 'too slow');
+  await w.clock.pass(2000);
+  welcome(w);
+  const again = w.sockets.last.of('join')[1];
+  assert.deepEqual([again.all, again.after], [true, 1003]);
+});
+
 test('a room joined that the server cannot go on with is joined again when it says so', async () => {
   const w = start();
   w.client.connect();

@@ -15,9 +15,15 @@ var client = http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Ti
 
 // History reads a room's log over HTTP from behind a position to its end.
 func History(ctx context.Context, address, room string, after int64) ([]wire.Message, error) {
+	return HistoryBy(ctx, &client, address, room, after)
+}
+
+// HistoryBy is History by another client.
+func HistoryBy(ctx context.Context, by *http.Client, address, room string, after int64) ([]wire.Message, error) {
 	var all []wire.Message
 	for {
-		page, last, err := readPage(ctx, address, room, after)
+		at := fmt.Sprintf("http://%s/api/rooms/%s/messages?limit=200&after=%d", address, url.PathEscape(room), after)
+		page, last, err := readPage(ctx, by, at)
 		if err != nil {
 			return all, fmt.Errorf("read the log of %s after %d: %w", room, after, err)
 		}
@@ -32,13 +38,12 @@ func History(ctx context.Context, address, room string, after int64) ([]wire.Mes
 	}
 }
 
-func readPage(ctx context.Context, address, room string, after int64) (page []wire.Message, last bool, err error) {
-	at := fmt.Sprintf("http://%s/api/rooms/%s/messages?limit=200&after=%d", address, url.PathEscape(room), after)
+func readPage(ctx context.Context, by *http.Client, at string) (page []wire.Message, last bool, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, at, nil)
 	if err != nil {
 		return nil, false, err
 	}
-	res, err := client.Do(req)
+	res, err := by.Do(req)
 	if err != nil {
 		return nil, false, err
 	}

@@ -30,13 +30,6 @@ import (
 	"github.com/teahouse-chat/teahouse/wire"
 )
 
-// An orderly stop is bounded, so that the process ends within 10 s.
-const (
-	bridgeWithin   = 3 * time.Second // for what Django said to be stored
-	visitorsWithin = 6 * time.Second // for sockets and requests to end
-	stopWithin     = 9 * time.Second // and for the log to be stored
-)
-
 // Run serves until ctx ends and then stops in order; nil is an orderly stop.
 // It tells people the address on out and writes its log to errw. Errors are
 // sentences that say what to do.
@@ -71,21 +64,22 @@ func Run(ctx context.Context, c config.Config, out, errw io.Writer) error {
 	}
 	select {
 	case <-ctx.Done():
-		log.Info("stopping")
+		log.Info("stopping", "drain", c.DrainTime())
 		notify(log, notifyStopping)
+		return a.stop(servers, a.drainFor(c.DrainTime()))
 	case <-a.replaced:
 		err = sqlstore.ErrReplaced
 	case err = <-failed:
 		err = fmt.Errorf("the server stopped by itself: %w", err)
 	}
-	return errors.Join(err, a.stop(servers))
+	return errors.Join(err, a.stop(servers, a.drainFor(0)))
 }
 
 // app is everything that lives as long as the server.
 type app struct {
 	config   config.Config
 	log      *slog.Logger
-	store    chat.Store
+	store    *sqlstore.Store
 	replaced <-chan struct{} // another database stands where the store was
 	service  *chat.Service
 	layer    *channels.Layer
@@ -105,6 +99,7 @@ type app struct {
 	pages      *pages.Pages
 	metrics    *metrics.Metrics
 	ready      atomic.Bool
+	leaving    atomic.Bool     // the stop has begun
 	streams    context.Context // of server-sent events and other long answers
 	endLong    context.CancelFunc
 	background sync.WaitGroup // ends with the streams
@@ -158,7 +153,7 @@ func (a *app) build(ctx context.Context) error {
 	}
 	a.service, err = chat.New(ctx, chat.Options{
 		Store:     a.store,
-		Publish:   a.publish(settings.Epoch),
+		Publish:   a.publish(),
 		Renamed:   func(u chat.User) { a.live.Renamed(u) },
 		Limiter:   a.limiter,
 		Committed: observeCommits(a.metrics),
@@ -171,7 +166,10 @@ func (a *app) build(ctx context.Context) error {
 	rate, burst := a.limiter.Rate(chat.LimitMessages)
 	a.live = live.New(live.Options{
 		Layer:      a.layer,
+		Relay:      a.relay,
+		Shared:     c.PostgreSQL(),
 		Service:    a.service,
+		Key:        settings.Key,
 		Identities: a.guests,
 		Sockets:    sockets{a.limiter},
 		Limiter:    a.limiter,
@@ -195,41 +193,6 @@ func (a *app) build(ctx context.Context) error {
 	return nil
 }
 
-// stop ends everything that serves, in an order that loses nothing: no new
-// visitors, sockets told when to come back, what was accepted stored. Visitors
-// who do not leave in time are cut, which loses nothing either; only messages
-// that cannot be stored are an error.
-func (a *app) stop(servers []*server) error {
-	a.ready.Store(false)
-	visitors, cancel := context.WithTimeout(context.Background(), visitorsWithin)
-	defer cancel()
-	deaf := make(chan struct{})
-	go func() {
-		defer close(deaf)
-		within, cancel := context.WithTimeout(context.Background(), bridgeWithin)
-		defer cancel()
-		a.stopBridge(within)
-	}()
-	finished := make(chan error, len(servers))
-	for _, s := range servers { // closes the listener at once and then waits
-		go func() { finished <- s.http.Shutdown(visitors) }()
-	}
-	if err := a.live.Shutdown(visitors); err != nil {
-		a.log.Warn("sockets were cut", "err", err)
-	}
-	a.endLong()
-	<-deaf
-	for _, s := range servers {
-		if err := <-finished; err != nil {
-			a.log.Warn("requests were cut", "err", err)
-			_ = s.http.Close() // there is nothing more to wait for
-		}
-	}
-	log, cancel := context.WithTimeout(context.Background(), stopWithin-visitorsWithin)
-	defer cancel()
-	return a.service.Shutdown(log)
-}
-
 // close gives back what open took. Where stop has come before, the log has ended
 // or has been given up.
 func (a *app) close() {
@@ -244,8 +207,26 @@ func (a *app) close() {
 		a.log.Error("stop the log", "err", err)
 		return // a store that still writes cannot be closed; the process ends with it
 	}
-	if err := a.store.Close(); err != nil {
-		a.log.Error("close the store", "err", err)
+	a.closeStore()
+}
+
+// closeStore waits for a database in a file as long as it takes. One across a
+// network may answer nothing to each of many connections in turn; all that was
+// acknowledged is stored.
+func (a *app) closeStore() {
+	closed := make(chan error, 1)
+	go func() { closed <- a.store.Close() }()
+	var late <-chan time.Time
+	if a.config.PostgreSQL() {
+		late = time.After(storeWithin)
+	}
+	select {
+	case err := <-closed:
+		if err != nil {
+			a.log.Error("close the store", "err", err)
+		}
+	case <-late:
+		a.log.Warn("PostgreSQL does not answer, and was not told that this server leaves") // the process ends with it
 	}
 }
 

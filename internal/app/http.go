@@ -35,17 +35,29 @@ func (a *app) handler() http.Handler {
 
 // readyz says whether visitors should be sent here.
 func (a *app) readyz(w http.ResponseWriter, _ *http.Request) {
+	why := a.unready()
 	switch {
-	case !a.ready.Load():
-		say(w, http.StatusServiceUnavailable, "starting or stopping")
-	case a.service.Stats().Failing:
-		say(w, http.StatusServiceUnavailable, "the store fails: see the log")
+	case why != "":
+		say(w, http.StatusServiceUnavailable, why)
 	case a.disconnected():
 		// Visitors are served as ever; sending them elsewhere would not help.
 		say(w, http.StatusOK, "ready, but the layer's "+a.brokerName+" cannot be reached: see the log")
 	default:
 		say(w, http.StatusOK, "ready")
 	}
+}
+
+// unready is why visitors should not be sent here; "" when they should.
+func (a *app) unready() string {
+	switch {
+	case a.leaving.Load():
+		return "stopping: send visitors to other servers"
+	case !a.ready.Load():
+		return "starting"
+	case a.service.Stats().Failing || a.live.LogFails():
+		return "the store fails: see the log"
+	}
+	return ""
 }
 
 func say(w http.ResponseWriter, status int, text string) {

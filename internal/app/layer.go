@@ -162,13 +162,12 @@ func (p poster) Post(ctx context.Context, post chat.Post) (chat.Message, bool, e
 }
 
 // publish is chat.Options.Publish: first the people here, then Django.
-func (a *app) publish(epoch string) func(room string, m chat.Message) {
-	here := live.Publisher(a.layer, epoch, a.log)
+func (a *app) publish() func(room string, m chat.Message) {
 	if a.bridge == nil {
-		return here
+		return func(room string, m chat.Message) { a.live.Publish(room, m) } // which is made after the service
 	}
 	return func(room string, m chat.Message) {
-		here(room, m)
+		a.live.Publish(room, m)
 		a.bridge.Publish(room, m)
 	}
 }

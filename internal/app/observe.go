@@ -5,7 +5,10 @@ import (
 
 	"github.com/teahouse-chat/teahouse/channels"
 	"github.com/teahouse-chat/teahouse/internal/chat"
+	"github.com/teahouse-chat/teahouse/internal/limit"
+	"github.com/teahouse-chat/teahouse/internal/live"
 	"github.com/teahouse-chat/teahouse/internal/metrics"
+	"github.com/teahouse-chat/teahouse/internal/sqlstore"
 )
 
 // observeCommits feeds the histograms of the log: chat.Options.Committed.
@@ -18,117 +21,87 @@ func observeCommits(m *metrics.Metrics) func(messages int, took time.Duration) {
 	}
 }
 
-// register makes every counter of the parts visible.
+// register makes every counter of the parts visible. docs/metrics.md says what
+// there is; go generate writes its table.
 func (a *app) register() {
 	m := a.metrics
-	rules := func(read func(chat.Stats) float64) func() float64 {
-		return func() float64 { return read(a.service.Stats()) }
-	}
-	m.Counter("teahouse_messages_total", "Messages stored.", rules(func(s chat.Stats) float64 { return float64(s.Posts) }))
-	m.Counter("teahouse_duplicates_total", "Posts whose nonce was stored before.", rules(func(s chat.Stats) float64 { return float64(s.Duplicates) }))
-	m.Counter("teahouse_refused_total", "Posts refused by a rule, a rate or a full queue.", rules(func(s chat.Stats) float64 { return float64(s.Refused) }))
-	m.Counter("teahouse_commit_failures_total", "Commits that failed.", rules(func(s chat.Stats) float64 { return float64(s.Failures) }))
-	m.Gauge("teahouse_queue_messages", "Messages waiting to be stored.", rules(func(s chat.Stats) float64 { return float64(s.Queued) }))
-
-	m.Counter("teahouse_bad_frames_total", "Frames of clients that were refused.", func() float64 { return float64(a.live.Stats().BadFrames) })
-	m.Gauge("teahouse_rooms_active", "Rooms with somebody in them.", func() float64 { return float64(a.live.Stats().Rooms) })
-	m.Gauge("teahouse_sockets", "Open sockets.", func() float64 { return float64(a.live.Stats().Rich) }, "protocol", "rich")
-	m.Gauge("teahouse_sockets", "Open sockets.", func() float64 { return float64(a.live.Stats().Plain) }, "protocol", "plain")
-
-	a.registerLayer()
+	a.registerState()
+	metrics.Add(m, a.service.Stats, registerLog)
+	metrics.Add(m, a.store.Stats, registerStore)
+	metrics.Add(m, a.limiter.Stats, registerLimits)
+	metrics.Add(m, a.live.Stats, func(s *metrics.Set[live.Stats]) {
+		registerLive(s)
+		registerTails(s)
+		registerRolls(s)
+	})
+	metrics.Add(m, a.layer.Stats, func(s *metrics.Set[channels.Stats]) {
+		registerLayer(s)
+		if a.broker != nil {
+			registerGaps(s)
+		}
+	})
 	if a.broker != nil {
-		a.registerBroker()
+		metrics.Add(m, a.relay.Stats, registerRelay)
+		metrics.Add(m, a.brokerStates, registerBroker)
 	}
 	if a.bridge != nil {
-		a.registerBridge()
-	}
-	for kind := range a.limiter.Stats().RefusedRate {
-		m.Counter("teahouse_limited_total", "Refusals by a limit.",
-			func() float64 { return float64(a.limiter.Stats().RefusedRate[kind]) }, "limit", kind.String())
-	}
-	for kind := range a.limiter.Stats().RefusedCount {
-		m.Counter("teahouse_limited_total", "Refusals by a limit.",
-			func() float64 { return float64(a.limiter.Stats().RefusedCount[kind]) }, "limit", kind.String())
+		metrics.Add(m, a.bridge.Stats, registerBridge)
 	}
 }
 
-// registerLayer makes visible what fan-out does, and every loss by its cause.
-func (a *app) registerLayer() {
-	m := a.metrics
-	layer := func(read func(channels.Stats) uint64) func() float64 {
-		return func() float64 { return float64(read(a.layer.Stats())) }
-	}
-	m.Counter("teahouse_delivered_total", "Events given to a member's socket.", layer(func(s channels.Stats) uint64 { return s.Delivered }))
-	m.Counter("teahouse_writes_total", "Writes to members' sockets, each of one run of frames.", layer(func(s channels.Stats) uint64 { return s.Writes }))
-	m.Counter("teahouse_rounds_total", "Rounds of fan-out.", layer(func(s channels.Stats) uint64 { return s.Rounds }))
-	m.Counter("teahouse_shed_total", "Sockets cut because too much waited for slow clients together.", layer(func(s channels.Stats) uint64 { return s.Shed }))
-	m.Gauge("teahouse_backlog_bytes", "Bytes waiting for slow clients.", layer(func(s channels.Stats) uint64 { return uint64(s.Backlog) }))
-	for cause, read := range map[string]func(channels.Stats) uint64{
-		"full":       func(s channels.Stats) uint64 { return s.Full },
-		"expired":    func(s channels.Stats) uint64 { return s.Expired },
-		"unhandled":  func(s channels.Stats) uint64 { return s.Unhandled },
-		"unrendered": func(s channels.Stats) uint64 { return s.Unrendered },
-		"slow":       func(s channels.Stats) uint64 { return s.Slow },
-		"illegal":    func(s channels.Stats) uint64 { return s.Illegal },
-	} {
-		m.Counter("teahouse_lost_total", "Events that did not reach a receiver; clients get them by resuming.",
-			layer(read), "cause", cause)
-	}
-}
-
-// registerBroker makes visible how other processes are reached.
-func (a *app) registerBroker() {
-	m := a.metrics
-	m.Gauges("teahouse_layer_connected", "1 while events arrive from a server of the layer.", "host", func() map[string]float64 {
-		connected := make(map[string]float64)
-		for _, s := range a.brokerStates() {
-			connected[s.Host] = 0
-			if s.Connected {
-				connected[s.Host] = 1
-			}
-		}
-		return connected
-	})
-	m.Counter("teahouse_layer_gaps_total", "Times that an unknown number of events of other processes was lost on the way here.",
-		func() float64 { return float64(a.layer.Stats().Gaps) })
-	m.Counters("teahouse_layer_received_lost_total", "Events of other processes that were dropped by the broker.", "cause", func() map[string]float64 {
-		lost := make(map[string]float64)
-		for cause, n := range a.layer.Stats().Dropped {
-			lost[cause] = float64(n)
-		}
-		return lost
-	})
-	m.Counters("teahouse_layer_unsent_total", "Events that did not reach the broker; people on this server got them.", "cause", func() map[string]float64 {
-		s := a.relay.Stats()
-		return map[string]float64{"full": float64(s.Dropped), "failed": float64(s.Failed)}
+// registerState makes visible where the server is between its start and its end.
+func (a *app) registerState() {
+	metrics.Add(a.metrics, func() *app { return a }, func(s *metrics.Set[*app]) {
+		s.Gauge("teahouse_ready", "1 while /readyz is answered with 200.", func(a *app) float64 { return number(a.unready() == "") })
+		s.Gauge("teahouse_stopping", "1 from the first signal to stop to the end of the process.", func(a *app) float64 { return number(a.leaving.Load()) })
+		s.Gauge("teahouse_backlog_limit_bytes", "Bytes that may wait for slow clients together, --backlog.", func(a *app) float64 { return float64(a.config.Backlog) })
 	})
 }
 
-// registerBridge makes visible what goes between Django and the log.
-func (a *app) registerBridge() {
-	m := a.metrics
-	m.Counters("teahouse_bridge_messages_total", "Messages sent to Django (out), and of Django stored (in).", "direction", func() map[string]float64 {
-		s := a.bridge.Stats()
-		return map[string]float64{"out": float64(s.Out), "in": float64(s.In)}
-	})
-	m.Counter("teahouse_bridge_unsent_total", "Messages that were not sent to Django.",
-		func() float64 { return float64(a.bridge.Stats().OutDropped) })
-	m.Counters("teahouse_bridge_refused_total", "Messages of Django that were not stored.", "cause", func() map[string]float64 {
-		s := a.bridge.Stats()
-		return map[string]float64{
-			"rule": float64(s.Refused), "rate": float64(s.Limited), "full": float64(s.InDropped), "store": float64(s.Failed),
+// number is 1 for what is so.
+func number(so bool) float64 {
+	if so {
+		return 1
+	}
+	return 0
+}
+
+func registerLog(s *metrics.Set[chat.Stats]) {
+	s.Counter("teahouse_messages_total", "Messages stored.", func(c chat.Stats) float64 { return float64(c.Posts) })
+	s.Counter("teahouse_duplicates_total", "Posts whose nonce was stored before.", func(c chat.Stats) float64 { return float64(c.Duplicates) })
+	s.Counter("teahouse_refused_total", "Posts refused by a rule, a rate or a full queue.", func(c chat.Stats) float64 { return float64(c.Refused) })
+	s.Counter("teahouse_commit_failures_total", "Commits that failed.", func(c chat.Stats) float64 { return float64(c.Failures) })
+	s.Counter("teahouse_panics_total", "Panics of what is called when a message is stored; each is a mistake of the program.", func(c chat.Stats) float64 { return float64(c.Panics) })
+	s.Gauge("teahouse_queue_messages", "Messages waiting to be stored.", func(c chat.Stats) float64 { return float64(c.Queued) })
+	s.Gauge("teahouse_store_failing", "1 while the newest commit has failed: nothing is acknowledged, and /readyz is 503.", func(c chat.Stats) float64 { return number(c.Failing) })
+}
+
+func registerStore(s *metrics.Set[sqlstore.Stats]) {
+	s.Counter("teahouse_store_reconnects_total", "Writing connections made anew after a failure.", func(c sqlstore.Stats) float64 { return float64(c.Renewed) })
+	s.Counter("teahouse_store_retries_total", "Transactions begun again, after a lost connection or since another server was first.", func(c sqlstore.Stats) float64 { return float64(c.Again) })
+	s.Counter("teahouse_store_waits_total", "Reads that waited for a connection.", func(c sqlstore.Stats) float64 { return float64(c.Waits) })
+	s.Counter("teahouse_store_waited_seconds_total", "Time that reads waited for a connection, together.", func(c sqlstore.Stats) float64 { return c.Waited.Seconds() })
+	s.Gauge("teahouse_store_readers", "Open connections for reading.", func(c sqlstore.Stats) float64 { return float64(c.Reading) }, "state", "busy")
+	s.Gauge("teahouse_store_readers", "Open connections for reading.", func(c sqlstore.Stats) float64 { return float64(c.Readers - c.Reading) }, "state", "idle")
+}
+
+func registerLive(s *metrics.Set[live.Stats]) {
+	s.Counter("teahouse_bad_frames_total", "Frames of clients that were refused.", func(c live.Stats) float64 { return float64(c.BadFrames) })
+	s.Gauge("teahouse_rooms_active", "Rooms with somebody in them.", func(c live.Stats) float64 { return float64(c.Rooms) })
+	s.Gauge("teahouse_sockets", "Open sockets.", func(c live.Stats) float64 { return float64(c.Rich) }, "protocol", "rich")
+	s.Gauge("teahouse_sockets", "Open sockets.", func(c live.Stats) float64 { return float64(c.Plain) }, "protocol", "plain")
+}
+
+// registerLimits has one series for each rate and each count.
+func registerLimits(s *metrics.Set[limit.Stats]) {
+	s.Counters("teahouse_limited_total", "Refusals by a limit.", "limit", func(c limit.Stats) map[string]float64 {
+		refused := make(map[string]float64)
+		for kind, n := range c.RefusedRate {
+			refused[kind.String()] = float64(n)
 		}
-	})
-	m.Counter("teahouse_bridge_gaps_total", "Times that an unknown number of messages of Django was lost on the way here.",
-		func() float64 { return float64(a.bridge.Stats().Missed) })
-	m.Gauge("teahouse_bridge_rooms", "Rooms in which this server listens to Django.",
-		func() float64 { return float64(a.bridge.Stats().Rooms) })
-	m.Counter("teahouse_bridge_rooms_refused_total", "Times that a room was not followed because there were too many.",
-		func() float64 { return float64(a.bridge.Stats().Beyond) })
-	m.Gauge("teahouse_bridge_leading", "1 on the server that listens to Django.", func() float64 {
-		if a.bridge.Stats().Leading {
-			return 1
+		for kind, n := range c.RefusedCount {
+			refused[kind.String()] = float64(n)
 		}
-		return 0
+		return refused
 	})
 }

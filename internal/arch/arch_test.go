@@ -63,7 +63,7 @@ func TestTheImportRulesCanFail(t *testing.T) {
 		from, imports string
 		want          string // "" is allowed
 	}{
-		"the domain and the network":      {"internal/chat", "internal/websocket", "of ours it may import only []"},
+		"the domain and the network":      {"internal/chat", "internal/websocket", "of ours it may import only [internal/planted]"},
 		"the domain and a library":        {"internal/chat", "golang.org/x/text/language", "besides the standard library"},
 		"the domain and normalisation":    {"internal/chat", "golang.org/x/text/unicode/norm", ""},
 		"the domain and the standard one": {"internal/chat", "context", ""},

@@ -17,8 +17,9 @@ const everything = "..."
 var mayImport = map[string][]string{
 	"wire":               {},
 	"client/js":          {},
-	"internal/chat":      {},
-	"internal/websocket": {},
+	"internal/planted":   {},
+	"internal/chat":      {"internal/planted"},
+	"internal/websocket": {"internal/planted"},
 	"internal/metrics":   {},
 	"internal/config":    {"channels/redis", "channels/nats"},
 	"internal/arch":      {},
@@ -39,11 +40,11 @@ var mayImport = map[string][]string{
 	"internal/chat/storetest": {
 		"internal/chat", "internal/chat/memstore",
 	},
-	"internal/sqlstore": {"internal/chat"},
+	"internal/sqlstore": {"internal/chat", "internal/planted"},
 	"internal/auth":     {"internal/chat"},
 	"internal/markup":   {"internal/chat"},
 	"internal/limit":    {"internal/chat"},
-	"internal/live":     {"channels", "internal/chat", "wire"},
+	"internal/live":     {"channels", "internal/chat", "internal/planted", "wire"},
 	"internal/bridge":   {"channels", "internal/chat"},
 	"internal/pages":    {"internal/chat", "wire", "internal/auth", "internal/markup", "web"},
 	"internal/api":      {"internal/chat", "wire", "internal/auth", "internal/markup", "web"},
@@ -57,8 +58,10 @@ var mayImport = map[string][]string{
 	"examples/guide":          {},
 	"examples/internal/stage": {"internal/parts"},
 
+	"internal/doctor": {"channels", "channels/redis", "channels/nats", "internal/config", "internal/sqlstore", "wire"},
+
 	"internal/app": {everything},
-	"internal/cli": {"internal/app", "internal/config", "internal/load", "client"},
+	"internal/cli": {"internal/app", "internal/config", "internal/doctor", "internal/load", "client"},
 	"cmd/teahouse": {"internal/cli"},
 }
 

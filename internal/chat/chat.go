@@ -96,14 +96,16 @@ type Store interface {
 	// draft the next seq of its room, and returns one result per draft. A
 	// repeated nonce takes no number. At is raised to the room's newest time.
 	// An author not yet known is stored with their login; a known author's
-	// stored name is the one in the result.
+	// stored name is the one in the result. An empty batch is written too, though
+	// nothing is to be seen of it: its error tells whether others would be.
 	Append(ctx context.Context, batch []Draft) ([]Appended, error)
 
 	// Messages reads a page. An unknown room is an empty page, First and Last.
 	Messages(ctx context.Context, room string, r Range) (Page, error)
 
-	// Room returns a room or ErrNoRoom.
-	Room(ctx context.Context, slug string) (Room, error)
+	// Find returns those of the named rooms that exist, in any order; names may
+	// be thousands, and none is there twice.
+	Find(ctx context.Context, slugs ...string) ([]Room, error)
 
 	// Rooms returns the rooms with the most recent talk first.
 	Rooms(ctx context.Context, limit int) ([]Room, error)

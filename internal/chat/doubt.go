@@ -8,6 +8,7 @@ import (
 const (
 	doubtMax   = 1 << 16         // postings remembered; beyond that readers have to find the holes
 	doubtPage  = 1024            // newest messages of a room that are looked through
+	doubtOther = 256             // of them, those that other servers may have stored since
 	doubtSoon  = time.Second     // after a failure, the first look at the store
 	doubtLater = 5 * time.Second // after a failure, the look that decides; and between looks that fail
 	tailsMax   = 1 << 16         // rooms whose newest published seq is remembered
@@ -113,7 +114,7 @@ func (s *Service) settle(ctx context.Context, batch []*posting, results []Append
 // seq or, when that is negative, at its end.
 func (s *Service) reveal(ctx context.Context, room string, before int64) error {
 	known := s.doubt.rooms[room]
-	page, err := s.store.Messages(ctx, room, Range{Before: before, After: -1, Around: -1, Limit: min(len(known), doubtPage)})
+	page, err := s.store.Messages(ctx, room, Range{Before: before, After: -1, Around: -1, Limit: min(len(known)+doubtOther, doubtPage)})
 	if err != nil {
 		return err
 	}
@@ -148,12 +149,18 @@ func (s *Service) look(ctx context.Context) {
 	}
 }
 
-// lookDue says whether it is time to look; later is when it will be, or nil
-// when nothing is in doubt.
-func (s *Service) lookDue() (now bool, later <-chan time.Time) {
-	if s.doubt.count == 0 {
-		return false, nil
+// nextDue is what it is time to do, if it is; later is when it will be, or nil
+// when nothing is in doubt and the store works.
+func (s *Service) nextDue() (now func(context.Context), later <-chan time.Time) {
+	next, do := s.fault.due, s.try
+	if s.doubt.count > 0 && (next.IsZero() || s.doubt.due.Before(next)) {
+		next, do = s.doubt.due, s.look
 	}
-	wait := s.doubt.due.Sub(s.now())
-	return wait <= 0, time.After(wait)
+	if next.IsZero() {
+		return nil, nil
+	}
+	if wait := next.Sub(s.now()); wait > 0 {
+		return nil, time.After(wait)
+	}
+	return do, nil
 }

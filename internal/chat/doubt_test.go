@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -46,6 +47,19 @@ func doubtful(t *testing.T) (*chat.Service, *stubborn, *herald) {
 
 var errLost = errors.New("the answer got lost")
 
+// losing has a store lose answers while the result is true, which any goroutine may
+// change.
+func losing(s *stubborn) *atomic.Bool {
+	lose := new(atomic.Bool)
+	s.after = func() error {
+		if lose.Load() {
+			return errLost
+		}
+		return nil
+	}
+	return lose
+}
+
 // say posts and expects the answer to be lost or not.
 func say(t *testing.T, s *chat.Service, p chat.Post, lost bool) {
 	t.Helper()
@@ -87,16 +101,39 @@ func TestAMessageInDoubtIsPublishedOnceHoweverOftenRepeated(t *testing.T) {
 func TestAMessageInDoubtIsFoundWithoutAnybodyPosting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, store, h := doubtful(t)
+		lose := losing(store)
 		say(t, s, post("lobby", "a", "x"), false)
-		store.after = func() error { return errLost }
+		lose.Store(true)
 		say(t, s, post("lobby", "b", "x"), true)
-		store.after = nil
+		lose.Store(false)
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
 		h.want(t, "lobby", 1, 2)
 		say(t, s, post("lobby", "b", "x"), false)
 		say(t, s, post("lobby", "c", "x"), false)
 		h.want(t, "lobby", 1, 2, 3)
+	})
+}
+
+func TestAMessageInDoubtIsFoundBehindThoseOfOtherServers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, store, h := doubtful(t)
+		lose := losing(store)
+		other := newService(t, chat.Options{Store: store.Store})
+		say(t, s, post("lobby", "0", "x"), false)
+		lose.Store(true)
+		say(t, s, post("lobby", "a", "x"), true)
+		lose.Store(false)
+		for _, nonce := range []string{"b", "c", "d"} {
+			p := post("lobby", nonce, "x")
+			p.Author.ID++
+			say(t, other, p, false)
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		h.want(t, "lobby", 1, 2)
+		say(t, s, post("lobby", "e", "x"), false)
+		h.want(t, "lobby", 1, 2, 6)
 	})
 }
 

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+
+	"github.com/teahouse-chat/teahouse/internal/planted"
 )
 
 const (
@@ -42,7 +44,7 @@ func (s *Service) page(ctx context.Context, slug string, r Range) (Page, error) 
 	r.Limit = pageLimit(r.Limit)
 	p, err := s.store.Messages(ctx, slug, r)
 	if err != nil {
-		return Page{}, s.readError("reading messages", err)
+		return Page{}, s.readError(ctx, "reading messages", err)
 	}
 	p.shrink(r)
 	return p, nil
@@ -123,9 +125,9 @@ func (s *Service) Resume(ctx context.Context, room string, p Position) (Resumpti
 	if p.After > 0 && p.Epoch != s.epoch {
 		return Resumption{}, ErrBadEpoch
 	}
-	at, err := s.store.Room(ctx, slug)
+	at, err := s.find(ctx, slug)
 	if err != nil && !errors.Is(err, ErrNoRoom) {
-		return Resumption{}, s.readError("reading a room", err)
+		return Resumption{}, err
 	}
 	r := Resumption{Room: slug, After: p.After, Last: at.LastSeq}
 	switch {
@@ -144,7 +146,11 @@ func (s *Service) Resume(ctx context.Context, room string, p Position) (Resumpti
 // slowly holds one page. After an error there is nothing more.
 func (s *Service) Replay(ctx context.Context, r Resumption) iter.Seq2[[]Message, error] {
 	return func(yield func([]Message, error) bool) {
-		for after := r.After; after < r.Last; {
+		after := r.After
+		if planted.ResumeOffByOne {
+			after++
+		}
+		for after < r.Last {
 			limit := int(min(r.Last-after, MaxPage))
 			p, err := s.page(ctx, r.Room, Range{Before: -1, After: after, Around: -1, Limit: limit})
 			if err != nil {
@@ -168,20 +174,48 @@ func (s *Service) Room(ctx context.Context, room string) (Room, error) {
 	if err != nil {
 		return Room{}, err
 	}
-	r, err := s.store.Room(ctx, slug)
-	return r, s.readError("reading a room", err)
+	return s.find(ctx, slug)
+}
+
+// find returns a room by its canonical spelling, or ErrNoRoom.
+func (s *Service) find(ctx context.Context, slug string) (Room, error) {
+	found, err := s.store.Find(ctx, slug)
+	if err == nil && len(found) == 0 {
+		err = ErrNoRoom
+	}
+	if err != nil {
+		return Room{}, s.readError(ctx, "reading a room", err)
+	}
+	return found[0], nil
+}
+
+// Positions returns the newest seq of each of the rooms, named by their canonical
+// spellings; 0 is that of a room that does not exist.
+func (s *Service) Positions(ctx context.Context, slugs ...string) (map[string]int64, error) {
+	found, err := s.store.Find(ctx, slugs...)
+	if err != nil {
+		return nil, s.readError(ctx, "reading the positions of rooms", err)
+	}
+	positions := make(map[string]int64, len(slugs))
+	for _, slug := range slugs {
+		positions[slug] = 0
+	}
+	for _, r := range found {
+		positions[r.Slug] = r.LastSeq
+	}
+	return positions, nil
 }
 
 // Recent returns the rooms with the most recent talk first, at most MaxPage.
 func (s *Service) Recent(ctx context.Context, limit int) ([]Room, error) {
 	rooms, err := s.store.Rooms(ctx, pageLimit(limit))
-	return rooms, s.readError("listing rooms", err)
+	return rooms, s.readError(ctx, "listing rooms", err)
 }
 
 // Login finds a login by the SHA-256 of its secret, or ErrNoLogin.
 func (s *Service) Login(ctx context.Context, hash [32]byte) (Login, error) {
 	l, err := s.store.Login(ctx, hash)
-	return l, s.readError("reading a login", err)
+	return l, s.readError(ctx, "reading a login", err)
 }
 
 // Naming is somebody's wish for a new name.
@@ -206,7 +240,7 @@ func (s *Service) Rename(ctx context.Context, n Naming) (User, error) {
 	u := n.User
 	u.Name = name
 	if err := s.store.SaveUser(ctx, u, n.Login); err != nil {
-		return User{}, s.readError("storing a name", err)
+		return User{}, s.readError(ctx, "storing a name", err)
 	}
 	s.renamed(u)
 	return u, nil
@@ -214,12 +248,13 @@ func (s *Service) Rename(ctx context.Context, n Naming) (User, error) {
 
 // readError tells answers of a store and the caller's own cancelling from
 // failures of the store, which are logged here and nowhere else: one line, and
-// then one in 10 s while they go on.
-func (s *Service) readError(doing string, err error) error {
+// then one in 10 s while they go on. A store that has run out of its own time is
+// a failure.
+func (s *Service) readError(ctx context.Context, doing string, err error) error {
 	switch {
 	case err == nil, errors.Is(err, ErrNoRoom), errors.Is(err, ErrNoLogin):
 		return err
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+	case ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)):
 		return fmt.Errorf("%s: %w", doing, err)
 	}
 	if now, last := s.now().UnixNano(), s.readFault.Load(); (last == 0 || now-last >= int64(faultLogEvery)) && s.readFault.CompareAndSwap(last, now) {

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -55,9 +56,16 @@ type stubborn struct {
 	chat.Store
 	before func(batch []chat.Draft) error // an error fails the append with nothing stored
 	after  func() error                   // an error fails the append although all is stored
+	try    func() error                   // is asked in place of both for an empty batch; fixed
 }
 
 func (s *stubborn) Append(ctx context.Context, batch []chat.Draft) ([]chat.Appended, error) {
+	if len(batch) == 0 {
+		if s.try == nil {
+			return nil, nil
+		}
+		return nil, s.try()
+	}
 	if s.before != nil {
 		if err := s.before(batch); err != nil {
 			return nil, err
@@ -167,7 +175,7 @@ func TestWhatWaitsDuringACommitIsTheNextCommit(t *testing.T) {
 			return nil
 		}
 		s := newService(t, chat.Options{Store: store, Publish: func(room string, m chat.Message) {
-			if r, err := store.Room(t.Context(), room); err != nil || r.LastSeq < m.Seq {
+			if r, err := store.Find(t.Context(), room); err != nil || len(r) != 1 || r[0].LastSeq < m.Seq {
 				t.Errorf("published before stored: %d, %+v %v", m.Seq, r, err)
 			}
 			log.add("publish %s %d", room, m.Seq)
@@ -277,6 +285,39 @@ func TestAStoreThatFailsIsToldToEachSenderAndLoggedOnce(t *testing.T) {
 		}
 		if !strings.Contains(log.String(), "works again") {
 			t.Errorf("no word that it works again:\n%s", &log)
+		}
+	})
+}
+
+func TestAStoreThatWorksAgainIsNoticedThoughNobodyPosts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		var tries atomic.Int32
+		var works atomic.Bool
+		broken := func() error {
+			tries.Add(1)
+			if works.Load() {
+				return nil
+			}
+			return errors.New("disk on fire")
+		}
+		store := &stubborn{Store: memstore.New(), try: broken, before: func([]chat.Draft) error { return broken() }}
+		s := newService(t, chat.Options{Store: store, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		if _, _, err := s.Post(t.Context(), post("lobby", "a", "x")); !errors.Is(err, chat.ErrUnavailable) {
+			t.Fatal(err)
+		}
+		time.Sleep(61 * time.Second)
+		if stats := s.Stats(); !stats.Failing || stats.Failures != 1 || tries.Load() != 31 {
+			t.Fatalf("tried %d times in 61 s, %+v", tries.Load(), stats)
+		}
+		works.Store(true)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if s.Stats().Failing || tries.Load() != 32 {
+			t.Errorf("tried %d times, failing %v", tries.Load(), s.Stats().Failing)
+		}
+		if n := strings.Count(log.String(), "disk on fire"); n != 1 {
+			t.Errorf("logged %d times:\n%s", n, &log)
 		}
 	})
 }

@@ -7,6 +7,8 @@ import (
 	"runtime"
 	"runtime/debug"
 	"time"
+
+	"github.com/teahouse-chat/teahouse/internal/planted"
 )
 
 const (
@@ -14,21 +16,23 @@ const (
 	batchBytes  = 1 << 20 // of text in one commit
 
 	faultLogEvery = 10 * time.Second // while the store stays broken
+	tryEvery      = 2 * time.Second  // a broken store, when nobody posts
 )
 
 // fault is the writer's memory of a broken store.
 type fault struct {
 	last, logged time.Time
-	silent       int // failed batches since the last line in the log
+	silent       int       // failed batches since the last line in the log
+	due          time.Time // of the next try; zero when the store works
 }
 
 // write is the writer: it ends when the queue is closed and empty.
 func (s *Service) write(ctx context.Context) {
 	defer close(s.written)
 	for {
-		due, later := s.lookDue()
-		if due {
-			s.look(ctx)
+		due, later := s.nextDue()
+		if due != nil {
+			due(ctx)
 			continue
 		}
 		var p *posting
@@ -78,6 +82,9 @@ func (s *Service) commit(ctx context.Context, batch []*posting, create bool) (un
 	for _, p := range batch {
 		p.draft.At, p.draft.Create = start, create
 		s.drafts = append(s.drafts, p.draft)
+	}
+	if planted.FanoutBeforeCommit {
+		s.publishEarly()
 	}
 	results, err := s.append(ctx, s.drafts)
 	took := s.now().Sub(start)
@@ -163,6 +170,7 @@ func (s *Service) count(results []Appended, stored int, took time.Duration) {
 func (s *Service) noteFault(err error, posts int, now time.Time) {
 	f := &s.fault
 	if err == nil {
+		f.due = time.Time{}
 		if s.stats.failing.Swap(false) {
 			s.log.Info("the store works again", "failed_batches", s.stats.failures.Load())
 		}
@@ -170,7 +178,7 @@ func (s *Service) noteFault(err error, posts int, now time.Time) {
 	}
 	first := !s.stats.failing.Swap(true)
 	s.stats.failures.Add(1)
-	f.last = now
+	f.last, f.due = now, now.Add(tryEvery)
 	f.silent++
 	if first || now.Sub(f.logged) >= faultLogEvery {
 		s.log.Error("the store failed, posts were refused and may be repeated",
@@ -179,10 +187,29 @@ func (s *Service) noteFault(err error, posts int, now time.Time) {
 	}
 }
 
+// try finds out whether a broken store works again. Who decides by that where
+// people are sent would else send nobody here whose post could tell.
+func (s *Service) try(ctx context.Context) {
+	_, err := s.append(ctx, nil)
+	if err == nil {
+		s.noteFault(nil, 0, s.now())
+	} else {
+		s.fault.due = s.now().Add(tryEvery)
+	}
+}
+
 func (s *Service) publishOne(room string, m Message) {
 	defer s.survive("publishing a message")
 	s.doubt.published(room, m)
 	s.publish(room, m)
+}
+
+// publishEarly is a planted defect.
+func (s *Service) publishEarly() {
+	for _, d := range s.drafts {
+		seq := s.doubt.tails[d.Room] + 1
+		s.publishOne(d.Room, Message{Seq: seq, Author: d.Author, Nonce: d.Nonce, Text: d.Text, At: d.At})
+	}
 }
 
 func (s *Service) complete(p *posting, r Appended) {

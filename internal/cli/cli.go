@@ -50,6 +50,7 @@ type command struct {
 func commands() []command {
 	return []command{
 		{"serve", "run the chat server (also when no command is given)", (*program).runServe, serveText},
+		{"doctor", "look for what is wrong on this machine, and what to do about it", (*program).runDoctor, doctorText},
 		{"bench", "measure what a server can do on this machine", (*program).runBench, benchText},
 		{"version", "print version, Go version and commit", (*program).runVersion, versionText},
 		{"help", "print this, or the help of one command", (*program).runHelp, helpText},

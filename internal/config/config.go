@@ -17,6 +17,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // Config is a complete and checked set of values. The zero value is not one:
@@ -34,6 +35,7 @@ type Config struct {
 	TrustedProxies []netip.Prefix // networks of reverse proxies, masked; nil is none
 	Limits         bool           // false switches off every rate and every count of sockets
 	Backlog        int64          // bytes that may wait for slow clients together, at least 1 MiB
+	Drain          time.Duration  // of a stop, see DrainTime; negative is for the store to say
 	Admin          string         // host:port of metrics; "" is off
 	File           string         // file that was read; "" is none
 }

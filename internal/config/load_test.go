@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -28,7 +29,7 @@ func TestNothingSetIsTheDefault(t *testing.T) {
 	}
 	want := Config{
 		Listen: "localhost:8080", Data: "./teahouse-data", Layer: "memory", Django: Django{Name: "Django"},
-		LogLevel: slog.LevelInfo, LogFormat: "text", Limits: true, Backlog: 256 << 20,
+		LogLevel: slog.LevelInfo, LogFormat: "text", Limits: true, Backlog: 256 << 20, Drain: autoDrain,
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("Load with nothing set (-want +got):\n%s", d)
@@ -43,7 +44,7 @@ func TestEverySettingIsReadFromEveryPlace(t *testing.T) {
 		Listen: "[::1]:0", Data: "d", Store: "sqlite:x.db", Layer: "redis+pubsub://r:6380/1", LogLevel: slog.LevelDebug,
 		Django:    Django{Rooms: []string{"lobby", "team-*"}, Name: "Forum", Usernames: true},
 		LogFormat: "json", Origins: []string{"https://a.example", "http://b.example:81"},
-		BaseURL: "https://tea.example", Admin: "localhost:9090", Backlog: 64 << 20,
+		BaseURL: "https://tea.example", Admin: "localhost:9090", Backlog: 64 << 20, Drain: 10 * time.Second,
 	}
 	file := write(t, `
 # a comment
@@ -58,19 +59,20 @@ origin = ["https://A.example:443/", "http://b.example:81"]
 base-url = "https://tea.example/"
 limits = false
 backlog = "64 MiB"
+drain = "10s"
 admin = "localhost:9090"
 log-level = "debug"
 log-format = "json"
 `)
 	flags := []string{
 		"--listen", "[::1]:0", "--data=d", "-store", "sqlite:x.db", "--layer=redis+pubsub://r:6380/1", "--origin", "https://A.example:443/",
-		"--origin", "http://b.example:81", "--base-url", "https://tea.example/", "--limits=off", "--backlog=64MiB", "--admin", "localhost:9090",
+		"--origin", "http://b.example:81", "--base-url", "https://tea.example/", "--limits=off", "--backlog=64MiB", "--drain=10s", "--admin", "localhost:9090",
 		"--log-level=debug", "--log-format", "json", "--django-rooms", "lobby,team-*", "--django-name", "Forum", "--django-usernames", "on",
 	}
 	env := []string{
 		"TEAHOUSE_LISTEN=[::1]:0", "TEAHOUSE_DATA=d", "TEAHOUSE_STORE=sqlite:x.db", "TEAHOUSE_LAYER=redis+pubsub://r:6380/1",
 		"TEAHOUSE_ORIGIN=https://A.example:443/, http://b.example:81", "TEAHOUSE_BASE_URL=https://tea.example/",
-		"TEAHOUSE_LIMITS=off", "TEAHOUSE_BACKLOG=64mib", "TEAHOUSE_ADMIN=localhost:9090", "TEAHOUSE_LOG_LEVEL=debug", "TEAHOUSE_LOG_FORMAT=json",
+		"TEAHOUSE_LIMITS=off", "TEAHOUSE_BACKLOG=64mib", "TEAHOUSE_DRAIN=10000ms", "TEAHOUSE_ADMIN=localhost:9090", "TEAHOUSE_LOG_LEVEL=debug", "TEAHOUSE_LOG_FORMAT=json",
 		"TEAHOUSE_DJANGO_ROOMS=lobby,team-*", "TEAHOUSE_DJANGO_NAME=Forum", "TEAHOUSE_DJANGO_USERNAMES=on",
 	}
 	for _, place := range []struct {
@@ -171,6 +173,9 @@ func TestAMistakeIsOneSentenceThatSaysWhatToDo(t *testing.T) {
 		{"a size with a fraction", []string{"--backlog=1.5GiB"}, nil, "say a whole number"},
 		{"a size below nothing", []string{"--backlog=-1"}, nil, "say a whole number"},
 		{"a size that is too small", file("backlog = 1000"), nil, "is \"1000\": say a size from 1MiB to 1024GiB"},
+		{"a time without its unit", []string{"--drain=10"}, nil, "--drain is \"10\": say a time with its unit, such as 10s, or auto"},
+		{"a time that is too long", file("drain = \"1h\""), nil, "is \"1h\": say a time from 0s to 5m, or auto"},
+		{"a time before now", []string{"--drain", "-1ns"}, nil, "say a time from 0s to 5m"},
 		{"a size that is too large", []string{"--backlog=9999999999GiB"}, nil, "say a size from 1MiB to 1024GiB"},
 		{"an origin without a scheme", []string{"--origin", "chat.example"}, nil, "say scheme://host"},
 		{"an origin with a path", []string{"--origin", "http://a.example,http://b.example/x"}, nil, "number 2 holds more than"},

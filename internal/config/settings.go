@@ -116,6 +116,12 @@ var settings = []setting{
 		set:  one(func(c *Config, v string) (err error) { c.Backlog, err = size(v, 1<<20, 1<<40); return err }),
 	},
 	{
+		name: "drain", arg: "TIME", def: auto,
+		help: "how long a stop goes on serving while its clients move to other servers, such as 10s; auto asks the store",
+		more: drainMore,
+		set:  one(setDrain),
+	},
+	{
 		name: "admin", arg: "ADDRESS", def: off,
 		help: "host:port of a second listener with /metrics and /debug/pprof; off is none",
 		more: "It has no login: keep it on localhost or in a private network.",

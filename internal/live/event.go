@@ -5,9 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"log/slog"
-	"math/rand/v2"
-	"time"
 	"unicode/utf8"
 
 	"github.com/teahouse-chat/teahouse/channels"
@@ -22,7 +19,7 @@ const (
 	eventMessage = "chat.message" // wire.MessageFrame; Seq is the message's
 	eventTyping  = "chat.typing"  // wire.TypingFrame
 	eventHere    = "chat.here"    // wire.Here, of this process alone
-	eventRenamed = "chat.renamed" // wire.Renamed
+	eventRenamed = "chat.renamed" // wire.Renamed, of this process alone
 )
 
 // shared is a frame on its way to every process of the chat.
@@ -57,16 +54,20 @@ func (g groupName) of(room string) string {
 	return string(g) + ".room." + room
 }
 
-// Publisher gives chat.Service its way into the layer: each stored message
-// becomes an event of its room. The epoch is the store's.
-func Publisher(layer *channels.Layer, epoch string, log *slog.Logger) func(room string, m chat.Message) {
-	name := groups(epoch)
-	return func(room string, m chat.Message) {
-		e := channels.Event{Type: eventMessage, Seq: m.Seq, Payload: shared{wire.MessageFrame{Room: room, Message: message(m)}}}
-		if err := layer.GroupSend(context.Background(), name.of(room), e); err != nil {
-			// The message is stored; members find it when they resume.
-			log.Error("publish message", "room", room, "seq", m.Seq, "err", err)
-		}
+// Publish tells the members of a room of a message that is stored now:
+// chat.Options.Publish. A server alone with its log tells them in the order of the
+// calls; of several, each brings its members the messages of all in the order of
+// the log.
+func (s *Server) Publish(room string, m chat.Message) {
+	group := s.groups.of(room)
+	if s.tails != nil {
+		s.tails.publish(room, group, m)
+		return
+	}
+	e := channels.Event{Type: eventMessage, Seq: m.Seq, Payload: shared{wire.MessageFrame{Room: room, Message: message(m)}}}
+	if err := s.layer.GroupSend(context.Background(), group, e); err != nil {
+		// The message is stored; members find it when they resume.
+		s.log.Error("publish message", "room", room, "seq", m.Seq, "err", err)
 	}
 }
 
@@ -114,20 +115,14 @@ func frameType(f wire.Frame) string {
 	return f.FrameType()
 }
 
-// receivedMessage is received for messages, whose position stands twice.
-func receivedMessage(e channels.Event) (wire.MessageFrame, string, error) {
-	m, text, err := received[wire.MessageFrame](e)
-	if err == nil && (m.Seq <= 0 || m.Seq != e.Seq) {
-		err = fmt.Errorf("a message of another process has the positions %d and %d", m.Seq, e.Seq)
-	}
-	return m, text, err
-}
-
 // richly renders frames of the type T as they are.
 func richly[T wire.Frame](read func(channels.Event) (T, string, error)) func(channels.Event) (channels.Frame, error) {
 	return func(e channels.Event) (channels.Frame, error) {
-		if s, ok := e.Payload.(shared); ok {
-			return frame(s.frame), nil
+		switch p := e.Payload.(type) {
+		case shared:
+			return frame(p.frame), nil
+		case wire.Frame:
+			return frame(p), nil
 		}
 		_, text, err := read(e)
 		if err != nil {
@@ -137,16 +132,29 @@ func richly[T wire.Frame](read func(channels.Event) (T, string, error)) func(cha
 	}
 }
 
-// renderHere renders what is never sent to other processes.
-func renderHere(e channels.Event) (channels.Frame, error) {
-	here, ok := e.Payload.(wire.Here)
+// renderOwn renders what is never sent to other processes.
+func renderOwn(e channels.Event) (channels.Frame, error) {
+	f, ok := e.Payload.(wire.Frame)
 	if !ok {
 		return channels.Frame{}, fmt.Errorf("an event %q does not come from another process", e.Type)
 	}
-	return frame(here), nil
+	return frame(f), nil
 }
 
 func renderNothing(channels.Event) (channels.Frame, error) { return channels.Frame{}, nil }
+
+// renderMessage renders messages. Those of other servers have come by a tail.
+func renderMessage(e channels.Event) (channels.Frame, error) {
+	switch p := e.Payload.(type) {
+	case shared:
+		return frame(p.frame), nil
+	case sealed:
+		return frame(p.frame), nil
+	case opened:
+		return channels.TextFrame([]byte(p.text)), nil
+	}
+	return channels.Frame{}, errUnsealed
+}
 
 func renderPlain(e channels.Event) (channels.Frame, error) {
 	m, err := plainly(e)
@@ -159,11 +167,15 @@ func renderPlain(e channels.Event) (channels.Frame, error) {
 }
 
 func plainly(e channels.Event) (wire.MessageFrame, error) {
-	if s, ok := e.Payload.(shared); ok {
-		return s.frame.(wire.MessageFrame), nil
+	switch p := e.Payload.(type) {
+	case shared:
+		return p.frame.(wire.MessageFrame), nil
+	case sealed:
+		return p.frame, nil
+	case opened:
+		return p.frame, nil
 	}
-	m, _, err := receivedMessage(e)
-	return m, err
+	return wire.MessageFrame{}, errUnsealed
 }
 
 type renderers = map[string]func(channels.Event) (channels.Frame, error)
@@ -171,18 +183,10 @@ type renderers = map[string]func(channels.Event) (channels.Frame, error)
 // richRender and plainRender are fixed.
 var (
 	richRender = renderers{
-		eventMessage: richly(receivedMessage), eventTyping: richly(received[wire.TypingFrame]),
-		eventHere: renderHere, eventRenamed: richly(received[wire.Renamed]),
+		eventMessage: renderMessage, eventTyping: richly(readTyping),
+		eventHere: renderOwn, eventRenamed: renderOwn,
 	}
 	plainRender = renderers{
 		eventMessage: renderPlain, eventTyping: renderNothing, eventHere: renderNothing, eventRenamed: renderNothing,
 	}
 )
-
-// restartSpread is over how long the clients of a stopping server come back.
-const restartSpread = 5 * time.Second
-
-// restartReason is the close reason of one socket of a stopping server.
-func restartReason() string {
-	return retryReason("restart", 500*time.Millisecond+rand.N(restartSpread))
-}

@@ -19,11 +19,16 @@ func (s *Server) Follow(ctx context.Context, room string, after int64, send func
 		return err
 	}
 	name, channel := s.groups.of(slug), s.layer.NewChannel("follow")
+	tail := s.tails.enter(slug, name)
+	defer tail.leave()
 	defer s.layer.GroupDiscard(context.WithoutCancel(ctx), name, channel)
 	for {
 		// Again each time: a membership of a channel expires, see LayerOptions.
 		if err := s.layer.GroupAdd(ctx, name, channel); err != nil {
 			return fmt.Errorf("follow a room: %w", err)
+		}
+		if err := tail.locate(ctx); err != nil {
+			return err
 		}
 		if after, err = s.sendAfter(ctx, slug, after, send); err != nil {
 			return err

@@ -25,6 +25,9 @@ type house struct {
 	posted  int
 }
 
+// slowToken is one that the store takes long to fail on.
+const slowToken = "slow"
+
 // strangers makes everybody a new guest.
 type strangers struct{}
 
@@ -33,6 +36,10 @@ func (strangers) FromRequest(*http.Request) (chat.Login, bool, error) {
 }
 
 func (strangers) FromToken(_ context.Context, token, _ string) (chat.Login, error) {
+	if token == slowToken {
+		time.Sleep(2 * helloTimeout)
+		return chat.Login{}, chat.ErrUnavailable
+	}
 	n, err := strconv.Atoi(token)
 	return chat.Login{User: someone(n)}, err
 }
@@ -69,8 +76,20 @@ func openWith(t *testing.T, limiter chat.Limiter) *house {
 
 // openOn opens a house on a store, which it does not close, and on a broker, if
 // there is one.
-func openOn(t *testing.T, store chat.Store, broker channels.Broker, limiter chat.Limiter) *house {
+func openOn(t testing.TB, store chat.Store, broker channels.Broker, limiter chat.Limiter) *house {
 	t.Helper()
+	relay, _ := broker.(*Relay)
+	return openShared(t, store, relay, limiter, relay != nil && relay.shared)
+}
+
+// openShared is openOn for a log that other servers have or not, whatever the
+// broker brings.
+func openShared(t testing.TB, store chat.Store, relay *Relay, limiter chat.Limiter, shared bool) *house {
+	t.Helper()
+	var broker channels.Broker
+	if relay != nil {
+		broker = relay
+	}
 	log := slog.New(slog.DiscardHandler)
 	settings, err := store.Settings(t.Context())
 	if err != nil {
@@ -78,13 +97,13 @@ func openOn(t *testing.T, store chat.Store, broker channels.Broker, limiter chat
 	}
 	h := &house{layer: channels.NewLayer(&channels.LayerOptions{Broker: broker, Logger: log})}
 	h.service, err = chat.New(t.Context(), chat.Options{
-		Store: store, Publish: Publisher(h.layer, settings.Epoch, log), Limiter: limiter, Logger: log,
+		Store: store, Publish: func(room string, m chat.Message) { h.Publish(room, m) }, Limiter: limiter, Logger: log,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	h.Server = New(Options{
-		Layer: h.layer, Service: h.service, Identities: strangers{}, Sockets: noLimits{}, Limiter: noLimits{},
+		Layer: h.layer, Relay: relay, Shared: shared, Service: h.service, Key: settings.Key, Identities: strangers{}, Sockets: noLimits{}, Limiter: noLimits{},
 		Limits: wire.Limits{Text: wire.MaxText}, Version: "test",
 	})
 	t.Cleanup(func() {
@@ -97,7 +116,7 @@ func openOn(t *testing.T, store chat.Store, broker channels.Broker, limiter chat
 }
 
 // post says n things in a room.
-func (h *house) post(t *testing.T, room string, n int) {
+func (h *house) post(t testing.TB, room string, n int) {
 	t.Helper()
 	for range n {
 		h.posted++

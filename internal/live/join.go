@@ -35,17 +35,28 @@ func (r *rich) join(ctx context.Context, c *channels.Conn, ref string, f wire.Jo
 		about.Code, about.Message = wire.CodeBadSeq, "A position needs its epoch: say it in hello or in join."
 		return c.Send(frame(about))
 	}
-	hold, err := c.GroupJoin(ctx, r.server.groups.of(room))
+	group := r.server.groups.of(room)
+	tail := r.server.tails.enter(room, group)
+	defer func() {
+		if !r.joined(room) {
+			tail.leave()
+		}
+	}()
+	hold, err := c.GroupJoin(ctx, group)
 	if err != nil {
 		return err
 	}
 	// Reads are short and not worth ending with the socket; and a context that
 	// something was derived from keeps the room for it as long as it lives.
 	read := context.WithoutCancel(ctx)
+	if err := tail.locate(read); err != nil {
+		return r.refuseJoin(ctx, c, room, about, err)
+	}
 	replay, err := r.server.service.Resume(read, room, at)
 	if err != nil {
 		return r.refuseJoin(ctx, c, room, about, err)
 	}
+	tail.hear(replay.Last)
 	r.rooms = append(r.rooms, room)
 	here := r.server.presence.join(room, r.login.User)
 	err = c.SendWait(ctx, frame(wire.Joined{

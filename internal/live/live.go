@@ -6,8 +6,15 @@
 // written to every member. A rich socket that joins is held in the group while
 // it is sent what it missed, so that it sees each position once, ascending.
 //
+// Where several servers share the log, what each stores reaches the others through
+// a broker that may lose, double and reorder it. So a room in use has a tail, which
+// gives the group all positions in order and reads the log for those that are
+// missing: within 20 ms when a later one is heard of, else within 5 s. Its memory
+// is bounded; while the log cannot be read, what comes in order is served.
+//
 // Who is here and who is typing is gathered per room and told at most once a
-// second. It is best effort: nothing else waits for it.
+// second, to other processes with the same log by a roll. It is best effort:
+// nothing else waits for it.
 package live
 
 import (
@@ -44,10 +51,13 @@ type Sockets interface {
 	ReleaseUser(id chat.UserID)
 }
 
-// Options of a Server. All but Locale, Occupied and Logger are needed.
+// Options of a Server. All but Relay, Shared, Locale, Occupied and Logger are needed.
 type Options struct {
 	Layer      *channels.Layer
+	Relay      *Relay // the layer's broker; nil: it has none, or nothing of rooms leaves the process
+	Shared     bool   // other servers have the same log
 	Service    *chat.Service
+	Key        [32]byte // of the store's settings: servers with the same log know each other by it
 	Identities Identities
 	Sockets    Sockets
 	Limiter    chat.Limiter
@@ -77,13 +87,15 @@ type Server struct {
 	version    string
 	log        *slog.Logger
 	presence   *presence
+	tails      *tails // nil: nobody else has the log
 	rich       *channels.Endpoint
 	plain      *channels.Endpoint
 
 	badFrames atomic.Int64
 }
 
-// New makes a Server; its endpoints serve at once.
+// New makes a Server; its endpoints serve at once. One with a Relay reads the log
+// for what the broker loses, until Shutdown.
 func New(o Options) *Server {
 	s := &Server{
 		layer:      o.Layer,
@@ -107,9 +119,17 @@ func New(o Options) *Server {
 	if o.Occupied != nil {
 		s.presence.occupied = o.Occupied
 	}
+	if o.Shared {
+		seal := newSeal(o.Key, o.Service.Epoch())
+		s.tails = newTails(o.Service, o.Relay, o.Layer, seal, s.log)
+		if o.Relay != nil {
+			o.Relay.tails.Store(s.tails)
+			s.presence.share(s.layer, s.groups.nodes(), seal, s.log)
+		}
+	}
 	s.rich = channels.Handler(func() channels.Consumer { return &rich{server: s} }, &channels.Options{
 		Layer:        s.layer,
-		Render:       richRender,
+		Render:       s.presence.rendering(richRender),
 		Subprotocols: []string{wire.Subprotocol},
 		Origins:      o.Origins,
 		MaxMessage:   wire.MaxFrame,
@@ -117,7 +137,7 @@ func New(o Options) *Server {
 	})
 	s.plain = channels.Handler(func() channels.Consumer { return &plain{server: s} }, &channels.Options{
 		Layer:      s.layer,
-		Render:     plainRender,
+		Render:     s.presence.rendering(plainRender),
 		Origins:    o.Origins,
 		MaxMessage: wire.MaxFrame,
 		Logger:     s.log,
@@ -136,26 +156,13 @@ type Stats struct {
 	Rich, Plain int   // open sockets
 	Rooms       int   // rooms with somebody in them
 	BadFrames   int64 // client frames that were refused, since the start
+	Rolls       RollStats
+	Tails       TailStats
 }
 
 // Stats counts.
 func (s *Server) Stats() Stats {
-	return Stats{Rich: s.rich.Len(), Plain: s.plain.Len(), Rooms: s.presence.rooms(), BadFrames: s.badFrames.Load()}
-}
-
-// Shutdown refuses new sockets, closes all with 1012 and a retry hint of their
-// own, and waits for them.
-func (s *Server) Shutdown(ctx context.Context) error {
-	errs := make(chan error, 2)
-	for _, e := range []*channels.Endpoint{s.rich, s.plain} {
-		go func() { errs <- e.Shutdown(ctx, wire.CloseRestart, restartReason) }()
-	}
-	err := <-errs
-	if second := <-errs; err == nil {
-		err = second
-	}
-	s.presence.stop()
-	return err
+	return Stats{Rich: s.rich.Len(), Plain: s.plain.Len(), Rooms: s.presence.rooms(), BadFrames: s.badFrames.Load(), Rolls: s.presence.rollStats(), Tails: s.tails.stats()}
 }
 
 // send publishes a best-effort event in a room.

@@ -49,7 +49,7 @@ func (p *plain) Connect(ctx context.Context, c *channels.Conn) error {
 		}
 	}
 	p.login = login
-	if err := c.GroupAdd(ctx, s.groups.of(room)); err != nil {
+	if err := p.enter(ctx, c); err != nil {
 		p.socket.close()
 		return err
 	}
@@ -57,9 +57,26 @@ func (p *plain) Connect(ctx context.Context, c *channels.Conn) error {
 	return nil
 }
 
+// enter makes the socket a member of its room, from where the room is now.
+func (p *plain) enter(ctx context.Context, c *channels.Conn) error {
+	s, group := p.server, p.server.groups.of(p.room)
+	tail := s.tails.enter(p.room, group)
+	err := c.GroupAdd(ctx, group)
+	if err == nil {
+		if err = tail.locate(ctx); err != nil {
+			err = refuse(http.StatusServiceUnavailable, max(chat.RetryAfter(err), time.Second), "The store is not available.")
+		}
+	}
+	if err != nil {
+		tail.leave()
+	}
+	return err
+}
+
 // Disconnect implements channels.Consumer.
 func (p *plain) Disconnect(context.Context, *channels.Conn, int) {
 	p.server.presence.leave(p.room, p.login.User.ID)
+	p.server.tails.leave(p.server.groups.of(p.room))
 	p.socket.close()
 }
 

@@ -21,13 +21,17 @@ const (
 	hereInJoined = joinedPage
 )
 
-// presence is who is in which room on this server. Changes are gathered and
-// published by a timer per room that runs only while there are some.
+// presence is who is in which room: on this node, and on the others with the
+// same log as far as they have told, see roll. It knows of the rooms that
+// somebody is in here. Changes are gathered and published by a timer per room
+// that runs only while there are some.
 type presence struct {
 	// fixed
 	publish  func(room string, e channels.Event)
 	occupied func(room string, somebody bool) // called with mu held, which keeps the order
+	crowd    *crowd                           // nil: no other node has the log
 
+	// guarded by mu, as is what crowd has
 	mu      sync.Mutex
 	byRoom  map[string]*attendance
 	names   map[chat.UserID]string // given since the start: other sockets of a person hold the old one
@@ -39,19 +43,69 @@ const namesMax = 1 << 16
 
 // attendance is one room's people. Guarded by presence.mu.
 type attendance struct {
-	people  []*attendee          // by id
+	people  []*attendee          // by id, here and listed in rolls
+	here    int                  // of people, with sockets on this node
 	changed map[chat.UserID]bool // since the last digest; whether the person was in that digest
 	typing  []chat.UserID        // since the last digest, each once
 	renamed []chat.UserID        // the same
-	timer   *time.Timer          // runs while something waits to be told, else nil
-	round   int                  // of timers: one that was stopped too late is known by it
-	due     time.Time            // when timer fires
-	last    time.Time            // of the last digest
+	count   int                  // in the last digest
+	adrift  bool                 // the changes do not lead from the last digest to what is
+	tell    pace                 // of digests
+
+	// of nodes with the same log
+	call     pace             // of this node's roll
+	version  int64            // of the roll last called, 0 before
+	dirty    bool             // people here have changed since
+	ask      bool             // the next roll asks for theirs
+	rolls    map[string]heard // theirs, by node
+	unlisted int              // people whom these count and do not list
 }
 
 type attendee struct {
 	user    chat.User
-	sockets int
+	sockets int // on this node
+	rolls   int // that list the person
+}
+
+// pace has something done soon, and never twice within digestEvery.
+type pace struct {
+	timer *time.Timer // runs while something is to be done, else nil
+	round int         // of timers: one that was stopped too late is known by it
+	due   time.Time   // when timer fires
+	last  time.Time   // that it was done
+}
+
+// within has it done after at most delay.
+func (c *pace) within(delay time.Duration, do func(round int)) {
+	now := time.Now()
+	due := now.Add(delay)
+	if soonest := c.last.Add(digestEvery); due.Before(soonest) {
+		due = soonest
+	}
+	if c.timer != nil && !due.Before(c.due) {
+		return
+	}
+	c.stop()
+	c.due = due
+	round := c.round
+	c.timer = time.AfterFunc(due.Sub(now), func() { do(round) })
+}
+
+// begin tells whether it is to be done in a round, which then is this one.
+func (c *pace) begin(round int) bool {
+	if c.round != round {
+		return false
+	}
+	c.timer, c.last = nil, time.Now()
+	return true
+}
+
+func (c *pace) stop() {
+	if c.timer != nil {
+		c.timer.Stop()
+		c.timer = nil
+	}
+	c.round++
 }
 
 func newPresence(publish func(string, channels.Event)) *presence {
@@ -71,56 +125,75 @@ func (p *presence) join(room string, u chat.User) wire.Here {
 	}
 	a := p.byRoom[room]
 	if a == nil {
-		a = &attendance{}
+		a = &attendance{ask: true} // to be told of those who are there already
 		p.byRoom[room] = a
 		p.occupied(room, true)
 	}
 	i, found := slices.BinarySearchFunc(a.people, u.ID, byID)
-	if found {
-		a.people[i].sockets++
-	} else {
-		a.people = slices.Insert(a.people, i, &attendee{user: u, sockets: 1})
+	if !found {
+		a.people = slices.Insert(a.people, i, &attendee{user: u})
 		p.change(room, a, u.ID, false)
+	}
+	someone := a.people[i]
+	if someone.sockets++; someone.sockets == 1 {
+		a.here++
+		p.name(room, a, someone, u) // other nodes may have told another
+		p.recall(room, a, joinDelay)
 	}
 	return a.page("", hereInJoined)
 }
 
 // leave counts a socket out.
 func (p *presence) leave(room string, id chat.UserID) {
+	if goodbye := p.left(room, id); goodbye != nil {
+		p.publish(room, *goodbye)
+	}
+}
+
+// left is leave, and returns what other nodes are to be told of that at once.
+func (p *presence) left(room string, id chat.UserID) (goodbye *channels.Event) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	a := p.byRoom[room]
 	if a == nil {
-		return
+		return nil
 	}
 	i, found := slices.BinarySearchFunc(a.people, id, byID)
-	if !found {
-		return
+	if !found || a.people[i].sockets == 0 {
+		return nil
 	}
-	if a.people[i].sockets--; a.people[i].sockets > 0 {
-		return
+	someone := a.people[i]
+	if someone.sockets--; someone.sockets > 0 {
+		return nil
 	}
-	a.people = slices.Delete(a.people, i, i+1)
-	if len(a.people) == 0 { // nobody is left to be told
-		if a.timer != nil {
-			a.timer.Stop()
-		}
+	if a.here--; a.here == 0 { // nobody is left to be told
+		a.tell.stop()
+		a.call.stop()
 		delete(p.byRoom, room)
 		p.occupied(room, false)
-		return
+		return p.goodbye(room, a)
 	}
-	p.change(room, a, id, true)
+	if someone.rolls == 0 {
+		a.people = slices.Delete(a.people, i, i+1)
+		p.change(room, a, id, true)
+	}
+	p.recall(room, a, digestEvery)
+	return nil
 }
 
 // change notes that a person came or went; was says where they stood before.
 func (p *presence) change(room string, a *attendance, id chat.UserID, was bool) {
+	a.note(id, was)
+	p.schedule(room, a, digestEvery)
+}
+
+func (a *attendance) note(id chat.UserID, was bool) {
 	if a.changed == nil {
 		a.changed = make(map[chat.UserID]bool)
 	}
 	if _, noted := a.changed[id]; !noted {
 		a.changed[id] = was
 	}
-	p.schedule(room, a, digestEvery)
 }
 
 // typing notes that a person is writing.
@@ -128,59 +201,52 @@ func (p *presence) typing(room string, id chat.UserID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	a := p.byRoom[room]
-	if a == nil || len(a.people) > typingShed || len(a.typing) == typingNames || slices.Contains(a.typing, id) {
+	if a == nil || a.all() > typingShed || len(a.typing) == typingNames || slices.Contains(a.typing, id) {
 		return
 	}
 	a.typing = append(a.typing, id)
 	p.schedule(room, a, typingDelay)
 }
 
+// all is how many people are in the room, here and elsewhere.
+func (a *attendance) all() int { return len(a.people) + a.unlisted }
+
 // schedule makes sure that a digest goes out after at most delay, but never
 // two within digestEvery.
 func (p *presence) schedule(room string, a *attendance, delay time.Duration) {
-	if p.stopped {
-		return
+	if !p.stopped {
+		a.tell.within(delay, func(round int) { p.digest(room, a, round) })
 	}
-	now := time.Now()
-	due := now.Add(delay)
-	if soonest := a.last.Add(digestEvery); due.Before(soonest) {
-		due = soonest
-	}
-	if a.timer != nil && !due.Before(a.due) {
-		return
-	}
-	a.due = due
-	if a.timer != nil {
-		a.timer.Stop()
-	}
-	a.round++
-	round := a.round
-	a.timer = time.AfterFunc(due.Sub(now), func() { p.digest(room, a, round) })
 }
 
 // digest publishes what has gathered in a room.
 func (p *presence) digest(room string, a *attendance, round int) {
 	p.mu.Lock()
-	if p.byRoom[room] != a || a.round != round || p.stopped {
+	if p.byRoom[room] != a || p.stopped || !a.tell.begin(round) {
 		p.mu.Unlock() // the room emptied, or another timer took over
 		return
 	}
-	a.timer, a.last = nil, time.Now()
-	here := a.changes(room)
+	here, before := a.changes(room), a.count
 	typing := wire.TypingFrame{Room: room, People: a.listed(a.typing)}
 	renamed := a.listed(a.renamed)
+	alone := len(a.rolls) == 0
 	clear(a.changed)
-	a.typing, a.renamed = a.typing[:0], nil
+	a.typing, a.renamed, a.count, a.adrift = a.typing[:0], nil, here.Count, false
 	p.mu.Unlock()
 
-	if len(here.Joined)+len(here.Left) > 0 || here.More {
+	if len(here.Joined)+len(here.Left) > 0 || here.More || here.Count != before {
 		p.publish(room, channels.Event{Type: eventHere, Payload: here})
 	}
-	for _, someone := range renamed {
-		p.publish(room, channels.Event{Type: eventRenamed, Payload: shared{wire.Renamed{Person: someone}}})
+	for _, someone := range renamed { // other nodes have heard it, see rename
+		p.publish(room, channels.Event{Type: eventRenamed, Payload: wire.Renamed{Person: someone}})
 	}
-	if len(typing.People) > 0 {
-		p.publish(room, channels.Event{Type: eventTyping, Payload: shared{typing}})
+	switch e := (channels.Event{Type: eventTyping, Payload: typing}); {
+	case len(typing.People) == 0:
+	case alone:
+		p.publish(room, e)
+	default:
+		e.Payload = shared{typing}
+		p.publish(room, e)
 	}
 }
 
@@ -197,7 +263,10 @@ func (a *attendance) listed(ids []chat.UserID) (people []wire.Person) {
 // changes is what is different from the last digest: who came and went again
 // meanwhile is not in it.
 func (a *attendance) changes(room string) wire.Here {
-	here := wire.Here{Room: room, Count: len(a.people)}
+	here := wire.Here{Room: room, Count: a.all(), More: a.adrift}
+	if here.More {
+		return here
+	}
 	for _, id := range slices.Sorted(maps.Keys(a.changed)) {
 		was := a.changed[id]
 		i, is := slices.BinarySearchFunc(a.people, id, byID)
@@ -216,8 +285,16 @@ func (a *attendance) changes(room string) wire.Here {
 }
 
 // rename gives a person their new name wherever they are; the rooms are told
-// with their next digest.
+// with their next digest, and so are other nodes, which tell theirs.
 func (p *presence) rename(u chat.User) {
+	p.renamed(u)
+	if p.crowd != nil {
+		p.crowd.publish(p.crowd.seal.carry(eventName, attender{u.ID.String(), u.Name}))
+	}
+}
+
+// renamed is rename on this node.
+func (p *presence) renamed(u chat.User) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.names == nil || len(p.names) >= namesMax {
@@ -225,16 +302,25 @@ func (p *presence) rename(u chat.User) {
 	}
 	p.names[u.ID] = u.Name
 	for room, a := range p.byRoom {
-		i, found := slices.BinarySearchFunc(a.people, u.ID, byID)
-		if !found {
-			continue
+		if i, found := slices.BinarySearchFunc(a.people, u.ID, byID); found {
+			p.name(room, a, a.people[i], u)
 		}
-		a.people[i].user = u
-		if len(a.renamed) < digestNames && !slices.Contains(a.renamed, u.ID) {
-			a.renamed = append(a.renamed, u.ID)
-		}
-		p.schedule(room, a, typingDelay)
 	}
+}
+
+// name gives somebody in a room their new name.
+func (p *presence) name(room string, a *attendance, someone *attendee, u chat.User) {
+	if someone.user.Name == u.Name {
+		return
+	}
+	someone.user = u
+	if someone.sockets > 0 {
+		p.recall(room, a, joinDelay)
+	}
+	if len(a.renamed) < digestNames && !slices.Contains(a.renamed, u.ID) {
+		a.renamed = append(a.renamed, u.ID)
+	}
+	p.schedule(room, a, typingDelay)
 }
 
 // page lists at most limit people after an id, "" for the first page.
@@ -249,7 +335,7 @@ func (p *presence) page(room, after string, limit int) wire.Here {
 }
 
 func (a *attendance) page(after string, limit int) wire.Here {
-	here := wire.Here{Count: len(a.people)}
+	here := wire.Here{Count: a.all()}
 	from := 0
 	if id, err := chat.ParseUserID(after); err == nil {
 		var found bool
@@ -273,14 +359,17 @@ func (p *presence) rooms() int {
 	return len(p.byRoom)
 }
 
-// stop ends all timers.
+// stop ends all timers, and tells other nodes that nobody is here any more.
 func (p *presence) stop() {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	stopped := p.stopped
 	p.stopped = true
 	for _, a := range p.byRoom {
-		if a.timer != nil {
-			a.timer.Stop()
-		}
+		a.tell.stop()
+		a.call.stop()
+	}
+	p.mu.Unlock()
+	if p.crowd != nil && !stopped {
+		p.crowd.end()
 	}
 }

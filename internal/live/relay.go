@@ -46,12 +46,15 @@ type Relay struct {
 	ctx    context.Context // of calls to the broker
 	cancel context.CancelFunc
 
-	gap     func(groups ...string) // fixed by Start
+	node    channels.Node         // fixed by Start
+	tails   atomic.Pointer[tails] // set once, by New; nil: no messages of other servers are expected
 	follows follows
 	lanes   [relayLanes]lane
 	runners sync.WaitGroup
 
-	dropped, failed atomic.Uint64
+	sent, received, dropped, failed atomic.Uint64
+
+	waiting atomic.Int64
 
 	// guarded by mu
 	mu     sync.Mutex
@@ -85,8 +88,30 @@ func NewRelay(o RelayOptions) *Relay {
 
 // Start implements channels.Broker.
 func (r *Relay) Start(n channels.Node) {
-	r.gap = n.Gap
+	r.node = n
+	n.Deliver, n.Gap = r.deliver, r.gap
 	r.broker.Start(n)
+}
+
+// local hands an event to the members in this process.
+func (r *Relay) local(ctx context.Context, d channels.Delivery) error { return r.node.Deliver(ctx, d) }
+
+// deliver takes what another process has sent. Messages go to the tail of their
+// room, and from there to the members.
+func (r *Relay) deliver(ctx context.Context, d channels.Delivery) error {
+	r.received.Add(1)
+	if t := r.tails.Load(); t != nil && d.Event.Type == eventMessage && strings.HasPrefix(d.Group, groupPrefix) {
+		return t.receive(d.Group, d.Event)
+	}
+	return r.local(ctx, d)
+}
+
+// gap tells that events of other processes may have been lost.
+func (r *Relay) gap(groups ...string) {
+	if t := r.tails.Load(); t != nil {
+		t.gap(groups...)
+	}
+	r.node.Gap(groups...)
 }
 
 // Publish implements channels.Broker. It does not wait, and its only errors are
@@ -120,6 +145,7 @@ func (r *Relay) Publish(ctx context.Context, d channels.Delivery) error {
 	}
 	l.queue = append(l.queue, d)
 	l.bytes += cost
+	r.waiting.Add(1)
 	return nil
 }
 
@@ -134,6 +160,12 @@ func costOf(e channels.Event) int {
 		if m, ok := p.frame.(wire.MessageFrame); ok {
 			n += len(m.Text)
 		}
+	case sealed:
+		n += len(p.frame.Text)
+	case opened:
+		n += len(p.text) + len(p.frame.Text)
+	case carried:
+		n += len(p.text)
 	case map[string]any:
 		for _, v := range p {
 			text, _ := v.(string)
@@ -170,8 +202,11 @@ func (r *Relay) carry(l *lane) {
 			ctx, cancel := context.WithTimeout(r.ctx, publishWithin)
 			if err := r.broker.Publish(ctx, d); err != nil {
 				r.lose(&r.failed, "it failed", err)
+			} else {
+				r.sent.Add(1)
 			}
 			cancel()
+			r.waiting.Add(-1)
 		}
 	}
 }
@@ -198,13 +233,21 @@ func (r *Relay) Close(ctx context.Context) {
 	r.cancel()
 }
 
-// RelayStats count events since the start.
+// RelayStats are the events to groups that go between processes.
 type RelayStats struct {
-	Dropped uint64 // because too much waited for the broker
-	Failed  uint64 // because the broker did not take them
+	Waiting int64 // for the broker, now
+
+	// since the start
+	Sent     uint64 // to the broker
+	Received uint64 // from other processes
+	Dropped  uint64 // because too much waited for the broker
+	Failed   uint64 // because the broker did not take them
 }
 
 // Stats counts.
 func (r *Relay) Stats() RelayStats {
-	return RelayStats{Dropped: r.dropped.Load(), Failed: r.failed.Load()}
+	return RelayStats{
+		Waiting: r.waiting.Load(), Sent: r.sent.Load(), Received: r.received.Load(),
+		Dropped: r.dropped.Load(), Failed: r.failed.Load(),
+	}
 }

@@ -60,6 +60,7 @@ func (r *rich) Disconnect(context.Context, *channels.Conn, int) {
 	}
 	for _, room := range r.rooms {
 		r.server.presence.leave(room, r.login.User.ID)
+		r.server.tails.leave(r.server.groups.of(room))
 	}
 	r.socket.close()
 }
@@ -133,6 +134,7 @@ func (r *rich) sayHello(ctx context.Context, c *channels.Conn, ref string, f wir
 	if r.hello == nil {
 		return c.Send(frame(wire.ErrorFrame{Ref: ref, Code: wire.CodeAlready, Message: "Hello was said before on this socket."}))
 	}
+	r.hello.Stop() // hello has come: how long the store takes to know the person is not the client's fault
 	if f.Epoch != "" && f.Epoch != r.server.service.Epoch() {
 		return &channels.CloseError{Code: wire.CloseBadPosition, Reason: "the positions belong to another epoch"}
 	}
@@ -155,7 +157,6 @@ func (r *rich) sayHello(ctx context.Context, c *channels.Conn, ref string, f wir
 			return &channels.CloseError{Code: wire.CloseRateLimited, Reason: retryReason(errTooManySockets.Error(), 10*time.Second)}
 		}
 	}
-	r.hello.Stop()
 	r.hello, r.epoch = nil, f.Epoch
 	return c.Send(frame(wire.Welcome{
 		Ref:    ref,
@@ -202,7 +203,9 @@ func (r *rich) drop(ctx context.Context, c *channels.Conn, room string) error {
 	r.posts.Wait() // the room is where they are answered
 	r.rooms = slices.Delete(r.rooms, i, i+1)
 	r.server.presence.leave(room, r.login.User.ID)
-	return c.GroupDiscard(ctx, r.server.groups.of(room))
+	group := r.server.groups.of(room)
+	defer r.server.tails.leave(group)
+	return c.GroupDiscard(ctx, group)
 }
 
 // post hands the text to the log and returns; what comes of it is told when

@@ -4,7 +4,8 @@
 // are called when somebody scrapes and at no other time.
 //
 // A Metrics is one registry; nothing is global, so a test or a process may have
-// several. Names are given in full, as an operator will search for them:
+// several. A Set is the numbers of one such function, which is called once for
+// all of them. Names are given in full, as an operator will search for them:
 // teahouse_, what is counted, the unit, and _total for what only grows. A name
 // or a label that is not valid, or that was registered before, is a mistake of
 // the program and panics at start.
@@ -13,16 +14,20 @@ package metrics
 import (
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Metrics is a set of numbers with names. Its methods may be called by many
-// goroutines.
+// Metrics is a set of numbers with names. Add and Histogram are for the start;
+// Handler may be used by many goroutines.
 type Metrics struct {
-	registry *prometheus.Registry // fixed
+	registry *prometheus.Registry
+	families []Family
+	series   map[string]bool // that were registered, by name and labels
 }
 
 // New returns a set that holds what the process and the Go runtime tell about
@@ -34,51 +39,51 @@ func New() *Metrics {
 		collectors.NewGoCollector(),
 		collectors.NewBuildInfoCollector(),
 	)
-	return &Metrics{registry: registry}
+	return &Metrics{registry: registry, series: make(map[string]bool)}
 }
 
-// Counter registers a number that only grows while the process lives; read is
-// called at every scrape, maybe by several goroutines. Labels are pairs of name
-// and value that tell the series of one name apart, such as "cause", "slow".
-func (m *Metrics) Counter(name, help string, read func() float64, labels ...string) {
-	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
-		Name: name, Help: help, ConstLabels: pairs(name, labels),
-	}, read))
+// Family is what is known of a number without reading it.
+type Family struct {
+	Name, Help string
+	Kind       string              // "counter", "gauge" or "histogram"
+	Labels     map[string][]string // to their values, in order, as far as these are known before; nil for none
 }
 
-// Gauge registers a number that goes up and down; read and labels are as in
-// Counter.
-func (m *Metrics) Gauge(name, help string, read func() float64, labels ...string) {
-	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: name, Help: help, ConstLabels: pairs(name, labels),
-	}, read))
+// Families are all that were registered, by their names; those of the process
+// and of Go are not among them.
+func (m *Metrics) Families() []Family {
+	all := slices.Clone(m.families)
+	slices.SortFunc(all, func(a, b Family) int { return strings.Compare(a.Name, b.Name) })
+	return all
 }
 
-// Counters registers numbers that only grow and share a name: one for each value
-// of a label, which need not be known before. Read is called at every scrape.
-func (m *Metrics) Counters(name, help, label string, read func() map[string]float64) {
-	m.registry.MustRegister(&family{prometheus.NewDesc(name, help, []string{label}, nil), prometheus.CounterValue, read})
-}
+// letters are those of names: Prometheus takes others too, but then they have to
+// be quoted in queries.
+const letters = "abcdefghijklmnopqrstuvwxyz0123456789_"
 
-// Gauges is Counters for numbers that go up and down.
-func (m *Metrics) Gauges(name, help, label string, read func() map[string]float64) {
-	m.registry.MustRegister(&family{prometheus.NewDesc(name, help, []string{label}, nil), prometheus.GaugeValue, read})
-}
-
-// family is the numbers of one name, by the value of their label.
-type family struct {
-	desc *prometheus.Desc
-	kind prometheus.ValueType
-	read func() map[string]float64
-}
-
-// Describe implements prometheus.Collector.
-func (f *family) Describe(to chan<- *prometheus.Desc) { to <- f.desc }
-
-// Collect implements prometheus.Collector.
-func (f *family) Collect(to chan<- prometheus.Metric) {
-	for value, n := range f.read() {
-		to <- prometheus.MustNewConstMetric(f.desc, f.kind, n, value)
+// note remembers one series of a family. Each may be registered once.
+func (m *Metrics) note(name, help, kind string, labels []string) {
+	series := strings.Join(append([]string{name}, labels...), " ")
+	if m.series[series] || strings.Trim(name, letters) != "" {
+		panic(fmt.Sprintf("metrics: %q is registered twice, or no name", series))
+	}
+	m.series[series] = true
+	i := slices.IndexFunc(m.families, func(f Family) bool { return f.Name == name })
+	if i < 0 {
+		i = len(m.families)
+		m.families = append(m.families, Family{Name: name, Help: help, Kind: kind})
+	}
+	f := &m.families[i]
+	if f.Labels == nil && len(labels) > 0 {
+		f.Labels = make(map[string][]string)
+	}
+	for j := 0; j < len(labels); j += 2 {
+		values := f.Labels[labels[j]]
+		if j+1 < len(labels) && !slices.Contains(values, labels[j+1]) {
+			values = append(values, labels[j+1])
+			slices.Sort(values)
+		}
+		f.Labels[labels[j]] = values
 	}
 }
 
@@ -88,6 +93,7 @@ func (f *family) Collect(to chan<- prometheus.Metric) {
 func (m *Metrics) Histogram(name, help string, buckets []float64) (observe func(float64)) {
 	h := prometheus.NewHistogram(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets})
 	m.registry.MustRegister(h)
+	m.note(name, help, "histogram", nil)
 	return h.Observe
 }
 
@@ -107,15 +113,4 @@ func (m *Metrics) Handler() http.Handler {
 		ErrorHandling: promhttp.ContinueOnError,
 		Registry:      m.registry,
 	})
-}
-
-func pairs(name string, labels []string) prometheus.Labels {
-	if len(labels)%2 != 0 {
-		panic(fmt.Sprintf("metrics: %s has a label without a value: %q", name, labels))
-	}
-	set := make(prometheus.Labels, len(labels)/2)
-	for i := 0; i < len(labels); i += 2 {
-		set[labels[i]] = labels[i+1]
-	}
-	return set
 }

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
 	"github.com/teahouse-chat/teahouse/internal/metrics"
@@ -27,14 +28,16 @@ func scrape(t testing.TB, m *metrics.Metrics) string {
 
 func TestAScrapeReadsTheNumbersAtThatMoment(t *testing.T) {
 	m := metrics.New()
-	posts := 1.0
-	m.Counter("teahouse_posts_total", "Messages stored.", func() float64 { return posts })
-	m.Gauge("teahouse_sockets", "Open sockets.", func() float64 { return -posts }, "protocol", "plain")
-	m.Gauge("teahouse_sockets", "Open sockets.", func() float64 { return 0 }, "protocol", "rich")
-	m.Counters("teahouse_lost_total", "Events lost.", "cause", func() map[string]float64 {
-		return map[string]float64{"full": posts, "of \"all\"": 2}
+	posts, reads := 1.0, 0
+	metrics.Add(m, func() float64 { reads++; return posts }, func(s *metrics.Set[float64]) {
+		s.Counter("teahouse_posts_total", "Messages stored.", func(posts float64) float64 { return posts })
+		s.Gauge("teahouse_sockets", "Open sockets.", func(posts float64) float64 { return -posts }, "protocol", "plain")
+		s.Gauge("teahouse_sockets", "Open sockets.", func(float64) float64 { return 0 }, "protocol", "rich")
+		s.Counters("teahouse_lost_total", "Events lost.", "cause", func(posts float64) map[string]float64 {
+			return map[string]float64{"full": posts, "of \"all\"": 2}
+		})
+		s.Gauges("teahouse_connected", "Servers.", "host", func(posts float64) map[string]float64 { return map[string]float64{"a": -posts} })
 	})
-	m.Gauges("teahouse_connected", "Servers.", "host", func() map[string]float64 { return map[string]float64{"a": -posts} })
 	observe := m.Histogram("teahouse_commit_seconds", "Time of one commit.", metrics.Seconds())
 	observe(0.0003)
 
@@ -58,6 +61,30 @@ func TestAScrapeReadsTheNumbersAtThatMoment(t *testing.T) {
 		}
 		posts++
 	}
+	if reads != 2 {
+		t.Errorf("two scrapes read %d times", reads)
+	}
+}
+
+func TestWhatIsRegisteredIsKnownWithoutReadingIt(t *testing.T) {
+	m := metrics.New()
+	m.Histogram("teahouse_commit_seconds", "Time of one commit.", metrics.Seconds())
+	metrics.Add(m, func() int { panic("read") }, func(s *metrics.Set[int]) {
+		zero := func(int) float64 { return 0 }
+		s.Gauge("teahouse_sockets", "Open sockets.", zero, "protocol", "rich")
+		s.Gauge("teahouse_sockets", "Open sockets.", zero, "protocol", "plain")
+		s.Counters("teahouse_lost_total", "Events lost.", "cause", func(int) map[string]float64 { return nil })
+		s.Counter("teahouse_a_total", "A.", zero)
+	})
+	want := []metrics.Family{
+		{Name: "teahouse_a_total", Help: "A.", Kind: "counter"},
+		{Name: "teahouse_commit_seconds", Help: "Time of one commit.", Kind: "histogram"},
+		{Name: "teahouse_lost_total", Help: "Events lost.", Kind: "counter", Labels: map[string][]string{"cause": nil}},
+		{Name: "teahouse_sockets", Help: "Open sockets.", Kind: "gauge", Labels: map[string][]string{"protocol": {"plain", "rich"}}},
+	}
+	if diff := cmp.Diff(want, m.Families()); diff != "" {
+		t.Error(diff)
+	}
 }
 
 func TestTheProcessTellsAboutItself(t *testing.T) {
@@ -71,17 +98,20 @@ func TestTheProcessTellsAboutItself(t *testing.T) {
 
 func TestSetsAreIndependent(t *testing.T) {
 	for range 2 {
-		metrics.New().Counter("teahouse_posts_total", "Messages stored.", func() float64 { return 0 })
+		metrics.Add(metrics.New(), func() int { return 0 }, func(s *metrics.Set[int]) {
+			s.Counter("teahouse_posts_total", "Messages stored.", func(int) float64 { return 0 })
+		})
 	}
 }
 
 func TestAMistakeInANamePanicsAtStart(t *testing.T) {
-	zero := func() float64 { return 0 }
+	zero := func(int) float64 { return 0 }
 	half := []string{"cause"}
-	for name, register := range map[string]func(*metrics.Metrics){
-		"the same name twice": func(m *metrics.Metrics) { m.Gauge("a", "h", zero); m.Gauge("a", "h", zero) },
-		"half a label":        func(m *metrics.Metrics) { m.Counter("a_total", "h", zero, half...) },
-		"another help":        func(m *metrics.Metrics) { m.Gauge("a", "h", zero, "x", "1"); m.Gauge("a", "i", zero, "x", "2") },
+	for name, fill := range map[string]func(*metrics.Set[int]){
+		"the same name twice": func(s *metrics.Set[int]) { s.Gauge("a", "h", zero); s.Gauge("a", "h", zero) },
+		"half a label":        func(s *metrics.Set[int]) { s.Counter("a_total", "h", zero, half...) },
+		"another help":        func(s *metrics.Set[int]) { s.Gauge("a", "h", zero, "x", "1"); s.Gauge("a", "i", zero, "x", "2") },
+		"no name":             func(s *metrics.Set[int]) { s.Gauge("a name", "h", zero, "b ad", "1") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			defer func() {
@@ -89,7 +119,7 @@ func TestAMistakeInANamePanicsAtStart(t *testing.T) {
 					t.Error("it was accepted")
 				}
 			}()
-			register(metrics.New())
+			metrics.Add(metrics.New(), func() int { return 0 }, fill)
 		})
 	}
 }
@@ -114,12 +144,14 @@ func TestObservingAndScrapingAtOnceIsSafe(t *testing.T) {
 	}
 }
 
-func ExampleMetrics_Counter() {
+func ExampleAdd() {
+	type stats struct{ slow, silent float64 }
+	cut := func() stats { return stats{slow: 3} }
 	m := metrics.New()
-	var cut struct{ slow, silent float64 }
-	m.Counter("teahouse_cut_total", "Sockets cut by the server.", func() float64 { return cut.slow }, "cause", "slow")
-	m.Counter("teahouse_cut_total", "Sockets cut by the server.", func() float64 { return cut.silent }, "cause", "silent")
-	cut.slow = 3
+	metrics.Add(m, cut, func(s *metrics.Set[stats]) {
+		s.Counter("teahouse_cut_total", "Sockets cut by the server.", func(c stats) float64 { return c.slow }, "cause", "slow")
+		s.Counter("teahouse_cut_total", "Sockets cut by the server.", func(c stats) float64 { return c.silent }, "cause", "silent")
+	})
 
 	w := httptest.NewRecorder()
 	m.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))

@@ -256,3 +256,16 @@ func TestKillingTheServerLosesNothingAcknowledged(t *testing.T) {
 	}
 	t.Logf("%d acknowledged in the last database", len(acks))
 }
+
+// execSQLite runs statements on the file at path.
+func execSQLite(t *testing.T, path, statements string) {
+	t.Helper()
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec(statements); err != nil {
+		t.Fatal(err)
+	}
+}

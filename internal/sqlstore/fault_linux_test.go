@@ -129,7 +129,7 @@ func TestAFullDiskRefusesPostsStillReadsAndHeals(t *testing.T) {
 			t.Fatalf("with space again: %v", err)
 		}
 	}
-	if r, err := store.Room(t.Context(), "room0"); err != nil || r.LastSeq != int64(stored+20) {
+	if r, err := store.Find(t.Context(), "room0"); err != nil || r[0].LastSeq != int64(stored+20) {
 		t.Fatalf("in the end: %+v %v", r, err)
 	}
 }

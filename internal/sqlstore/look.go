@@ -25,10 +25,13 @@ type Sight struct {
 // File is what is known of a SQLite database besides what is in it.
 type File struct {
 	Path  string // absolute
-	Bytes int64  // 0 when there is none, or nothing in it
+	Bytes int64  // with its log; 0 when there is none, or nothing in it
 	InUse bool   // a server has it now
 	Wrong string // what SQLite found wrong in it, if it was asked to; "" is nothing
 }
+
+// looking is what a session is called that looks: it is none of a server.
+const looking = "teahouse doctor"
 
 // Look reads what a database tells about itself, and changes nothing: it makes
 // no file and no table and brings no schema up to date, and servers may use the
@@ -84,6 +87,9 @@ func (s *Sight) lookSQLite(ctx context.Context, deep bool) error {
 	if s.File.InUse, err = inUse(s.File.Path); err != nil {
 		return err
 	}
+	if log, err := os.Stat(s.File.Path + "-wal"); err == nil {
+		s.File.Bytes += log.Size()
+	}
 	db, err := sql.Open("sqlite", sqliteDSN(s.File.Path, "query_only(1)", "trusted_schema(0)", "temp_store(memory)", "busy_timeout(1000)")+s.File.access())
 	if err != nil {
 		return explainSQLite(s.File.Path, err)
@@ -138,6 +144,11 @@ func (s *Sight) count(ctx context.Context, d dialect, conn *sql.Conn) error {
 	if s.Schema == 0 {
 		return nil
 	}
+	if copied, err := copiedFrom(ctx, conn); err != nil {
+		return err
+	} else if copied != "" {
+		return ErrUnfinished
+	}
 	const all = `SELECT count(*), CAST(coalesce(sum(last_seq), 0) AS BIGINT) FROM rooms`
 	if err := conn.QueryRowContext(ctx, all).Scan(&s.Rooms, &s.Entries); err != nil {
 		return fmt.Errorf("counting the entries: %w", err)
@@ -162,7 +173,7 @@ func (s *Sight) deep(ctx context.Context, conn *sql.Conn, wanted bool) error {
 
 // lookPostgres connects as a server does to write.
 func (s *Sight) lookPostgres(ctx context.Context, at string) error {
-	store := &Store{dialect: postgres, log: slog.New(slog.DiscardHandler)}
+	store := &Store{dialect: postgres, log: slog.New(slog.DiscardHandler), program: looking}
 	db, err := connectPostgres(store, at, writing)
 	if err != nil {
 		return err

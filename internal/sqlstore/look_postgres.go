@@ -50,7 +50,7 @@ func (p *Postgres) look(ctx context.Context, conn *sql.Conn) error {
 			WHEN true THEN 0 ELSE current_setting('superuser_reserved_connections')::int END,
 		(SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()),
 		(SELECT count(*) FROM pg_stat_activity WHERE application_name = $1 AND datname = current_database() AND pid <> pg_backend_pid())`
-	err := conn.QueryRowContext(ctx, facts, limits["application_name"]).Scan(&p.Version, &p.Database, &p.User, &p.Schema,
+	err := conn.QueryRowContext(ctx, facts, serving).Scan(&p.Version, &p.Database, &p.User, &p.Schema,
 		&p.MayMake, &p.Durability, &p.Fsync, &p.FullPages, &p.Most, &p.Open, &p.Ours)
 	if err != nil {
 		return fmt.Errorf("reading the server's settings: %w", err)

@@ -159,3 +159,13 @@ func TestLookingAtPostgresChangesNothing(t *testing.T) {
 		t.Errorf("saw %+v", p)
 	}
 }
+
+func TestLookingRefusesACopyThatIsNotFinished(t *testing.T) {
+	server := parts.Postgres(t)
+	url := inSchema(t, server, "tea")
+	openPostgres(t, url).Close()
+	server.Must("postgres", `INSERT INTO tea.settings VALUES ('copying', 'from elsewhere')`)
+	if _, err := sqlstore.Look(t.Context(), url, false); err == nil || !strings.Contains(err.Error(), "unfinished copy") {
+		t.Errorf("got %v", err)
+	}
+}

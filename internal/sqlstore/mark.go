@@ -83,3 +83,21 @@ func (m *mark) meet(ctx context.Context, conn *sql.Conn, s *chat.Settings) (rene
 	}
 	return renewed, nil
 }
+
+// disownMark is disown of the dialect of SQLite: the mark is then of no database.
+func disownMark(_ context.Context, s *Store) error {
+	s.mark.epoch, s.mark.entries = "", 0
+	return s.mark.keep()
+}
+
+// keep writes the mark so that it also outlasts a loss of power.
+func (m *mark) keep() error {
+	err := m.add(0)
+	if err == nil {
+		err = m.file.Sync()
+	}
+	if err != nil {
+		return fmt.Errorf("%w: noting the epoch beside it: %w", ErrUnwritable, err)
+	}
+	return nil
+}

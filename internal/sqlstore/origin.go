@@ -60,3 +60,9 @@ func meetOrigin(ctx context.Context, s *Store) error {
 	}
 	return nil
 }
+
+// disownOrigin is disown of the dialect of PostgreSQL.
+func disownOrigin(ctx context.Context, s *Store) error {
+	_, err := s.writer.conn.ExecContext(ctx, `UPDATE settings SET value = 'copied' WHERE key = 'origin'`)
+	return err
+}

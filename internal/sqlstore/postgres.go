@@ -16,10 +16,14 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
+
+	"github.com/teahouse-chat/teahouse/internal/planted"
 )
 
 const (
-	oldestPostgres  = 14 // major version; pg_terminate_backend can wait since then
+	oldestPostgres  = 14                       // major version; pg_terminate_backend can wait since then
+	serving         = "teahouse"               // what the sessions of servers are called, unless the address says otherwise
+	copying         = "teahouse migrate-store" // and those of Copy
 	connectPatience = 5 * time.Second
 	sessionPatience = 2 * time.Second // for a session to end
 )
@@ -32,9 +36,18 @@ var postgres = dialect{
 	begin: "BEGIN ISOLATION LEVEL READ COMMITTED",
 	guard: `SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0;
 		SELECT pg_advisory_xact_lock(hashtextextended('teahouse ' || current_schema(), 0))`,
-	tables:     `SELECT count(*) FROM (SELECT tablename AS name FROM pg_tables WHERE schemaname = current_schema()) t WHERE true`,
+	tables:    `SELECT count(*) FROM (SELECT tablename AS name FROM pg_tables WHERE schemaname = current_schema()) t WHERE true`,
+	recognise: originQuery,
+	others:    `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = '` + serving + `'`,
+	long:      `SET statement_timeout = 0; SET enable_sort = off; SET enable_bitmapscan = off`, // rows come in order, at once
+	freeze: `SET LOCAL idle_in_transaction_session_timeout = 0;
+		LOCK TABLE users, logins, rooms, messages IN EXCLUSIVE MODE`,
+	numbered: `SELECT setval(pg_get_serial_sequence('rooms', 'id'), coalesce(max(id), 0) + 1, false) FROM rooms;
+		ANALYZE users, logins, rooms, messages`,
 	lockRooms:  ` ORDER BY slug FOR NO KEY UPDATE`,
 	param:      func(n int) string { return "$" + strconv.Itoa(n) },
+	among:      `= ANY ($1)`,
+	names:      func(texts []string) any { return texts },
 	maxRows:    256,
 	readers:    8,
 	patience:   10 * time.Second,
@@ -43,6 +56,7 @@ var postgres = dialect{
 	collided:   collidedPostgres,
 	cut:        cutPostgres,
 	meet:       meetOrigin,
+	disown:     disownOrigin,
 	explain:    explainPostgres,
 	endSession: endPostgresSession,
 }
@@ -53,7 +67,7 @@ var postgres = dialect{
 // was lost with its connection must be decided before chat.Service looks for the
 // last time whether it was stored, 5 s after a failure.
 var limits = map[string]string{
-	"application_name":                    "teahouse",
+	"application_name":                    serving,
 	"statement_timeout":                   "8000",
 	"lock_timeout":                        "5000",
 	"idle_in_transaction_session_timeout": "3000",
@@ -83,6 +97,9 @@ func connectPostgres(s *Store, at string, use use) (*sql.DB, error) {
 			}
 		}
 	}
+	if s.program != "" {
+		config.RuntimeParams["application_name"] = s.program
+	}
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = connectPatience
 	}
@@ -104,6 +121,9 @@ func (s *Store) greet(ctx context.Context, conn *pgx.Conn, use use) error {
 		const raise = `SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'`
 		if _, err := conn.Exec(ctx, raise); err != nil {
 			return fmt.Errorf("asking for durable commits: %w", err)
+		}
+		if planted.AckBeforeCommit {
+			_, _ = conn.Exec(ctx, `SET synchronous_commit = off`)
 		}
 	}
 	if s.origin == "" {
@@ -185,9 +205,15 @@ func explainPostgres(at string, err error) error {
 	}
 	switch reason := reasonPostgres(err); reason {
 	case nil:
-		return fmt.Errorf("opening the database %s: %w", shown, err)
+		return fmt.Errorf("the database %s: %w", shown, err)
 	case ErrUnsuitable, ErrReplaced, ErrDamaged:
-		return fmt.Errorf("opening the database %s: %w", shown, err)
+		return fmt.Errorf("the database %s: %w", shown, err)
+	case ErrEmpty:
+		return fmt.Errorf("%w: %s", err, shown)
+	case ErrUnfinished:
+		return fmt.Errorf("%w: run teahouse migrate-store again to finish %s", err, shown)
+	case ErrInUse:
+		return fmt.Errorf("%w: stop all servers of %s", err, shown)
 	case ErrAddress:
 		return fmt.Errorf("%w: write postgres://user:password@host:5432/database: %w", reason, err)
 	case ErrNewer:
@@ -209,7 +235,7 @@ func explainPostgres(at string, err error) error {
 // reasonPostgres names the reason of an error of opening a database, nil when it
 // is none that is known.
 func reasonPostgres(err error) error {
-	for _, known := range []error{ErrNewer, ErrForeign, ErrUnsuitable, ErrReplaced, ErrDamaged} {
+	for _, known := range []error{ErrNewer, ErrForeign, ErrUnsuitable, ErrReplaced, ErrDamaged, ErrEmpty, ErrUnfinished, ErrInUse} {
 		if errors.Is(err, known) {
 			return known
 		}

@@ -3,6 +3,8 @@ package sqlstore_test
 import (
 	"errors"
 	"net/url"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -114,5 +116,53 @@ func TestADatabaseThatTookAnothersPlaceBeginsANewEpoch(t *testing.T) {
 			t.Errorf("the new epoch did not stay: %s, then %s", renewed, got)
 		}
 		other.Close()
+	}
+}
+
+// What operations.md says about backups: a dump that was restored begins a new
+// epoch by itself, with the key it had, whether its place is new or old; a copy of
+// the disk does after one statement.
+func TestARestoredDumpBeginsANewEpoch(t *testing.T) {
+	server := parts.Postgres(t)
+	server.Must("postgres", "CREATE DATABASE tea")
+	s := openPostgres(t, server.URL("tea"))
+	if _, err := s.Append(t.Context(), []chat.Draft{said("lobby", "one", 1)}); err != nil {
+		t.Fatal(err)
+	}
+	before, err := s.Settings(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	closeStore(t, s)
+	dump := filepath.Join(t.TempDir(), "dump")
+	command := func(name string, args ...string) {
+		t.Helper()
+		if out, err := exec.Command(parts.Program(t, name), args...).CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v\n%s", name, err, out)
+		}
+	}
+	command("pg_dump", "--format=custom", "--file="+dump, "--dbname="+server.URL("tea"))
+	server.Must("postgres", "CREATE DATABASE other")
+	command("pg_restore", "--dbname="+server.URL("other"), dump)
+	server.Must("postgres", "DROP DATABASE tea")
+	server.Must("postgres", "CREATE DATABASE tea")
+	command("pg_restore", "--dbname="+server.URL("tea"), dump)
+	epochs := map[string]bool{before.Epoch: true}
+	for _, name := range []string{"other", "tea", "tea after a copy of the disk"} {
+		database, disk, _ := strings.Cut(name, " ")
+		if disk != "" {
+			server.Must(database, "UPDATE settings SET value = 'restored' WHERE key = 'origin'")
+		}
+		s := openPostgres(t, server.URL(database))
+		after, err := s.Settings(t.Context())
+		if err != nil || epochs[after.Epoch] || after.Key != before.Key || len(logOf(t, s, "lobby")) != 1 {
+			t.Errorf("%s: settings %+v, which were %+v: %v", name, after, before, err)
+		}
+		epochs[after.Epoch] = true
+		if _, err := s.Append(t.Context(), []chat.Draft{said("lobby", "two", 1), said("a new room", "three", 2)}); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		closeStore(t, s)
+		server.Must(database, "DELETE FROM messages WHERE seq = 2; UPDATE rooms SET last_seq = 1")
 	}
 }

@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/teahouse-chat/teahouse/internal/chat"
+	"github.com/teahouse-chat/teahouse/internal/planted"
 )
 
 // Pages are one statement each, so that the room's newest seq, which is the
@@ -30,6 +32,7 @@ const (
 	pageAround = pageHead + rowsBefore + rowsFrom
 
 	roomBySlug  = `SELECT slug, last_seq, last_at FROM rooms WHERE slug = $1`
+	roomsNamed  = `SELECT slug, last_seq, last_at FROM rooms WHERE slug `
 	roomsByTalk = `SELECT slug, last_seq, last_at FROM rooms ORDER BY last_at DESC, id DESC LIMIT $1`
 	loginByHash = `SELECT l.user_id, u.name, l.created_at, l.seen_at
 		FROM logins l JOIN users u ON u.id = l.user_id WHERE l.hash = $1`
@@ -37,18 +40,21 @@ const (
 
 // queries are the prepared statements of the reading pool.
 type queries struct {
-	before, after, around, room, rooms, login *sql.Stmt
+	before, after, around, room, named, rooms, login *sql.Stmt
 }
 
-func (q *queries) prepare(ctx context.Context, db *sql.DB) error {
+func (q *queries) prepare(ctx context.Context, d *dialect, db *sql.DB) error {
 	for _, p := range []struct {
 		stmt **sql.Stmt
 		text string
 	}{
 		{&q.before, pageBefore}, {&q.after, pageAfter}, {&q.around, pageAround},
-		{&q.room, roomBySlug}, {&q.rooms, roomsByTalk}, {&q.login, loginByHash},
+		{&q.room, roomBySlug}, {&q.named, roomsNamed + d.among}, {&q.rooms, roomsByTalk}, {&q.login, loginByHash},
 	} {
 		var err error
+		if planted.OrderByTimestamp {
+			p.text = strings.ReplaceAll(p.text, "ORDER BY m.seq", "ORDER BY (m.created_at, m.nonce)")
+		}
 		if *p.stmt, err = db.PrepareContext(ctx, p.text); err != nil {
 			return fmt.Errorf("preparing %q: %w", p.text, err)
 		}
@@ -58,7 +64,7 @@ func (q *queries) prepare(ctx context.Context, db *sql.DB) error {
 
 func (q *queries) close() error {
 	var errs []error
-	for _, stmt := range []*sql.Stmt{q.before, q.after, q.around, q.room, q.rooms, q.login} {
+	for _, stmt := range []*sql.Stmt{q.before, q.after, q.around, q.room, q.named, q.rooms, q.login} {
 		if stmt != nil {
 			errs = append(errs, stmt.Close())
 		}
@@ -178,47 +184,47 @@ func edges(p *chat.Page, r chat.Range) (first, last bool) {
 	return true, p.LastSeq == 0
 }
 
-// Room implements chat.Store.
-func (s *Store) Room(ctx context.Context, slug string) (chat.Room, error) {
-	var r chat.Room
-	err := s.read(ctx, func(ctx context.Context) (err error) {
-		r, err = scanRoom(s.queries.room.QueryRowContext(ctx, slug))
-		return err
-	})
-	if errors.Is(err, sql.ErrNoRows) {
-		return chat.Room{}, chat.ErrNoRoom
+// Find implements chat.Store.
+func (s *Store) Find(ctx context.Context, slugs ...string) ([]chat.Room, error) {
+	stmt, arg := s.queries.room, any(nil)
+	switch len(slugs) {
+	case 0:
+		return nil, ctx.Err()
+	case 1:
+		arg = slugs[0]
+	default:
+		stmt, arg = s.queries.named, s.dialect.names(slugs)
 	}
+	found, err := s.roomsOf(ctx, stmt, arg)
 	if err != nil {
-		return chat.Room{}, fmt.Errorf("reading a room: %w", err)
+		return nil, fmt.Errorf("finding %d rooms: %w", len(slugs), err)
 	}
-	return r, nil
+	return found, nil
 }
 
 // Rooms implements chat.Store.
 func (s *Store) Rooms(ctx context.Context, limit int) ([]chat.Room, error) {
-	var list []chat.Room
-	err := s.read(ctx, func(ctx context.Context) error {
-		list = nil
-		return scanAll(ctx, s.queries.rooms, []any{limit}, func(rows *sql.Rows) error {
-			r, err := scanRoom(rows)
-			list = append(list, r)
-			return err
-		})
-	})
+	list, err := s.roomsOf(ctx, s.queries.rooms, limit)
 	if err != nil {
 		return nil, fmt.Errorf("listing rooms: %w", err)
 	}
 	return list, nil
 }
 
-func scanRoom(row interface{ Scan(...any) error }) (chat.Room, error) {
-	var r chat.Room
-	var at int64
-	if err := row.Scan(&r.Slug, &r.LastSeq, &at); err != nil {
-		return chat.Room{}, err
-	}
-	r.LastAt = fromMillis(at)
-	return r, nil
+// roomsOf runs one of the statements that select rooms.
+func (s *Store) roomsOf(ctx context.Context, stmt *sql.Stmt, arg any) (list []chat.Room, err error) {
+	err = s.read(ctx, func(ctx context.Context) error {
+		list = nil
+		return scanAll(ctx, stmt, []any{arg}, func(rows *sql.Rows) error {
+			var r chat.Room
+			var at int64
+			err := rows.Scan(&r.Slug, &r.LastSeq, &at)
+			r.LastAt = fromMillis(at)
+			list = append(list, r)
+			return err
+		})
+	})
+	return list, err
 }
 
 // Login implements chat.Store.

@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -29,14 +30,18 @@ var sqlite = dialect{
 	// A transaction that reads first and writes later can fail with
 	// SQLITE_BUSY whatever the timeout: take the lock at once.
 	begin:    "BEGIN IMMEDIATE",
+	long:     "PRAGMA cache_size = -65536", // KiB
 	tables:   "SELECT count(*) FROM sqlite_schema WHERE type = 'table'",
 	param:    func(int) string { return "?" },
+	among:    `IN (SELECT value FROM json_each($1))`,
+	names:    jsonList,
 	maxRows:  64,
 	readers:  4,
 	connect:  connectSQLite,
 	collided: func(error) bool { return false }, // nobody else writes
 	cut:      func(error) bool { return false }, // there is no network
 	meet:     meetMark,
+	disown:   disownMark,
 	explain:  explainSQLite,
 }
 
@@ -56,6 +61,12 @@ func connectSQLite(_ *Store, path string, use use) (*sql.DB, error) {
 		}
 	}
 	return sql.Open("sqlite", sqliteDSN(path, pragmas...))
+}
+
+// jsonList is how SQLite takes a list as one argument.
+func jsonList(texts []string) any {
+	list, _ := json.Marshal(texts) // of strings never fails
+	return string(list)
 }
 
 func sqliteDSN(path string, pragmas ...string) string {
@@ -106,6 +117,9 @@ func checkFile(path string) error {
 	n, err := io.ReadFull(f, header)
 	switch {
 	case n == 0 && errors.Is(err, io.EOF):
+		if err := inherit(f); err != nil {
+			return fmt.Errorf("%w: giving %s to the owner of its folder: %w", ErrUnwritable, path, err)
+		}
 		return nil
 	case err != nil && !errors.Is(err, io.ErrUnexpectedEOF):
 		return fmt.Errorf("%w: make %s a writable file: %w", ErrUnwritable, path, err)
@@ -120,7 +134,11 @@ func checkFile(path string) error {
 func explainSQLite(path string, err error) error {
 	switch reason := reasonSQLite(err); reason {
 	case nil:
-		return fmt.Errorf("opening the database %s: %w", path, err)
+		return fmt.Errorf("the database %s: %w", path, err)
+	case ErrEmpty:
+		return fmt.Errorf("%w: %s", err, path)
+	case ErrUnfinished:
+		return fmt.Errorf("%w: run teahouse migrate-store again to finish %s", err, path)
 	case ErrNewer:
 		return fmt.Errorf("%w: run that version again, or give this one another folder: %s", err, path)
 	case ErrDamaged:
@@ -137,7 +155,7 @@ func explainSQLite(path string, err error) error {
 // reasonSQLite names the reason of an error of opening a database, nil when it
 // is none that is known.
 func reasonSQLite(err error) error {
-	for _, known := range []error{ErrNewer, ErrDamaged, ErrForeign} {
+	for _, known := range []error{ErrNewer, ErrDamaged, ErrForeign, ErrEmpty, ErrUnfinished} {
 		if errors.Is(err, known) {
 			return known
 		}

@@ -49,6 +49,9 @@ var (
 	ErrRefused     = errors.New("PostgreSQL refuses this user")
 	ErrNoDatabase  = errors.New("PostgreSQL has no such database")
 	ErrUnsuitable  = errors.New("this PostgreSQL database is not suitable")
+
+	ErrEmpty      = errors.New("there is no Teahouse database")
+	ErrUnfinished = errors.New("this database is an unfinished copy of another one")
 )
 
 // ErrReplaced is the failure of calls after the database behind an address has
@@ -63,6 +66,7 @@ type Store struct {
 	// fixed
 	dialect  dialect
 	log      *slog.Logger
+	program  string // what its sessions are called; "" is what those of servers are
 	reads    *sql.DB
 	queries  queries
 	settings chat.Settings
@@ -70,6 +74,8 @@ type Store struct {
 	origin   string   // PostgreSQL: which database this is, see originQuery; empty until it is known
 	replaced chan struct{}
 	replace  sync.Once // closes replaced
+
+	count counters
 
 	// guarded by mu: one writes at a time
 	mu     sync.Mutex
@@ -87,8 +93,15 @@ type dialect struct {
 	begin      string                                                          // starts a transaction that will write
 	guard      string                                                          // in a transaction, keeps other servers from migrating
 	tables     string                                                          // query counting the tables that exist
+	recognise  string                                                          // query naming the database, see originQuery; "" where a lock says it
+	others     string                                                          // query counting servers that have the database; "" where a lock says it
+	long       string                                                          // settings of a connection that reads or writes everything
+	freeze     string                                                          // in a transaction, keeps everybody else from writing
+	numbered   string                                                          // after rooms were stored with their ids: the next one is higher
 	lockRooms  string                                                          // end of a query of rooms: nobody else writes them until the commit
 	param      func(n int) string                                              // placeholder of the nth argument in generated statements
+	among      string                                                          // condition: a column is among the texts in $1, which names makes
+	names      func(texts []string) any                                        // the argument of among
 	maxRows    int                                                             // most rows in one generated statement, a power of two
 	readers    int                                                             // reading connections at most
 	patience   time.Duration                                                   // a call takes at most; 0 where there is no network
@@ -96,6 +109,7 @@ type dialect struct {
 	collided   func(error) bool                                                // a transaction is to be done again
 	cut        func(error) bool                                                // the connection was lost: what only reads may be done again on another
 	meet       func(ctx context.Context, s *Store) error                       // settles the epoch, see Settings
+	disown     func(ctx context.Context, s *Store) error                       // makes the next meet begin a new epoch
 	explain    func(at string, err error) error                                // names a reason above and says what to do
 	endSession func(ctx context.Context, conn *sql.Conn, session string) error // ends a session that was lost
 }
@@ -112,6 +126,11 @@ const (
 // begins with postgres:// or postgresql://, else the SQLite database at that path,
 // making the file and its folder when there is none. A nil logger is slog.Default.
 func Open(ctx context.Context, at string, log *slog.Logger) (*Store, error) {
+	return begin(ctx, at, log, (*Store).serve)
+}
+
+// begin opens a database for what use then makes of it; at is absolute there.
+func begin(ctx context.Context, at string, log *slog.Logger, use func(s *Store, ctx context.Context, at string) error) (*Store, error) {
 	if log == nil {
 		log = slog.Default()
 	}
@@ -123,41 +142,69 @@ func Open(ctx context.Context, at string, log *slog.Logger) (*Store, error) {
 			return nil, err
 		}
 	}
-	if err := s.open(ctx, at); err != nil {
+	if err := use(s, ctx, at); err != nil {
 		return nil, errors.Join(s.dialect.explain(at, err), s.Close())
 	}
 	return s, nil
 }
 
-func (s *Store) open(ctx context.Context, at string) error {
-	var err error
-	if s.writes, err = s.dialect.connect(s, at, writing); err != nil {
+// serve opens the store for a server.
+func (s *Store) serve(ctx context.Context, at string) error {
+	if err := s.connect(ctx, at); err != nil {
 		return err
 	}
-	s.writes.SetMaxOpenConns(1)
-	if s.writer, err = newWriter(ctx, s.dialect, s.writes, ""); err != nil {
+	if err := s.upgrade(ctx); err != nil {
 		return err
-	}
-	steps, err := migrations(s.dialect.name)
-	if err != nil {
-		return err
-	}
-	if err := migrate(ctx, s.dialect, s.writer.conn, steps, s.log); err != nil {
-		return err
-	}
-	if s.settings, err = loadSettings(ctx, s.writer.conn); err != nil {
-		return fmt.Errorf("reading the settings: %w", err)
 	}
 	if err := s.dialect.meet(ctx, s); err != nil {
 		return err
 	}
+	var err error
 	if s.reads, err = s.dialect.connect(s, at, reading); err != nil {
 		return err
 	}
 	s.reads.SetMaxOpenConns(s.dialect.readers)
 	s.reads.SetMaxIdleConns(s.dialect.readers)
 	s.reads.SetConnMaxIdleTime(readerIdle)
-	return s.queries.prepare(ctx, s.reads)
+	return s.queries.prepare(ctx, &s.dialect, s.reads)
+}
+
+// connect opens the writing connection.
+func (s *Store) connect(ctx context.Context, at string) error {
+	var err error
+	if s.writes, err = s.dialect.connect(s, at, writing); err != nil {
+		return err
+	}
+	s.writes.SetMaxOpenConns(1)
+	s.writer, err = newWriter(ctx, s.dialect, s.writes, "")
+	return err
+}
+
+// migrateAll brings the schema up to date.
+func (s *Store) migrateAll(ctx context.Context) error {
+	steps, err := migrations(s.dialect.name)
+	if err != nil {
+		return err
+	}
+	return migrate(ctx, s.dialect, s.writer.conn, steps, s.log)
+}
+
+// upgrade brings the schema up to date and reads the settings. What another
+// database is being copied into is left alone.
+func (s *Store) upgrade(ctx context.Context) error {
+	if err := s.migrateAll(ctx); err != nil {
+		return err
+	}
+	if copied, err := copiedFrom(ctx, s.writer.conn); err != nil {
+		return err
+	} else if copied != "" {
+		return ErrUnfinished
+	}
+	var err error
+	if s.settings, err = loadSettings(ctx, s.writer.conn); err != nil {
+		return fmt.Errorf("reading the settings: %w", err)
+	}
+	return nil
 }
 
 // freshEpoch is a new value for Settings.Epoch.

@@ -1,6 +1,7 @@
 package sqlstore_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -14,8 +15,22 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if file := os.Getenv(childRestore); file != "" {
+		if _, err := sqlstore.Restore(context.Background(), file, os.Getenv(childDatabase), true); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	if path := os.Getenv(childDatabase); path != "" {
 		if err := runChild(path); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	if from := os.Getenv(childCopyFrom); from != "" {
+		if err := runCopyChild(from, os.Getenv(childCopyTo)); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}

@@ -143,6 +143,7 @@ func (s *Store) write(ctx context.Context, f func(ctx context.Context, w *writer
 		if again = again || errors.Is(err, errAgain); !cut && !errors.Is(err, errAgain) {
 			break
 		}
+		s.count.again.Add(1)
 	}
 	if err == nil {
 		for _, f := range committed {
@@ -160,6 +161,7 @@ func (s *Store) tryWrite(ctx context.Context, f func(ctx context.Context, w *wri
 			return err
 		}
 		s.writer = w
+		s.count.renewed.Add(1)
 	}
 	w := s.writer
 	err := inTransaction(ctx, s.dialect, w.conn, func() error { return f(ctx, w) })

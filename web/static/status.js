@@ -6,7 +6,10 @@ import { clock, list, t } from './i18n.js';
 const ANNOUNCE_AFTER = 700; // ms in which messages are taken together
 const ANNOUNCE_MANY = 4; // messages from which on a summary is said
 const ALERT_FOR = 10_000; // ms that an error stays
+const CALM = 2000; // ms for which a server that restarts is not worth a word
 const SLOW = 5000; // ms without an answer to a post that are told
+
+const RESTART = 1012; // close code, see docs/protocol.md
 
 const $ = (id) => document.getElementById(id);
 
@@ -15,6 +18,7 @@ export class Status {
   #client;
   #room;
   #timer;
+  #restart = 0; // since when the server restarts; 0 is not
   #dismissed = false; // the banner about the stream
 
   constructor(client, room) {
@@ -34,13 +38,24 @@ export class Status {
   }
 
   show() {
+    const { name, code } = this.#client.state;
+    if (code === RESTART && !this.#restart) {
+      this.#restart = Date.now();
+      setTimeout(() => this.show(), CALM);
+    } else if (name !== 'waiting' && name !== 'connecting') {
+      this.#restart = 0;
+    }
     this.#words();
     clearInterval(this.#timer);
     if (this.#client.state.name === 'waiting') this.#timer = setInterval(() => this.#banner(), 500);
     this.#banner();
   }
 
+  /** Whether the connection is about to come back by itself. */
+  get #calm() { return Date.now() - this.#restart < CALM; }
+
   #words() {
+    if (this.#calm) return;
     const { name, transport } = this.#client.state;
     const words = $('connection');
     const stream = name === 'open' && transport === 'stream';
@@ -62,7 +77,7 @@ export class Status {
     const { name, transport, retryAt, code } = this.#client.state;
     const stream = name === 'open' && transport === 'stream';
     // While a try is under way the banner stays as it was, so that it does not blink.
-    if (name === 'connecting') return;
+    if (name === 'connecting' || this.#calm) return;
     $('banner').hidden = !(stream && !this.#dismissed || ['waiting', 'offline', 'closed'].includes(name));
     if ($('banner').hidden) return;
     const seconds = Math.max(0, Math.ceil((retryAt - Date.now()) / 1000));

@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/chromedp/cdproto/browser"
@@ -32,8 +33,9 @@ type Browser struct {
 	close   func()
 }
 
-// Launch starts the Chromium at path with a fresh profile.
-func Launch(path string) (*Browser, error) {
+// Launch starts the Chromium at path with a fresh profile. Further flags are
+// like "name" or "name=value".
+func Launch(path string, flags ...string) (*Browser, error) {
 	profile, err := os.MkdirTemp("", "teahouse-chromium-")
 	if err != nil {
 		return nil, fmt.Errorf("making a profile for the browser: %w", err)
@@ -48,6 +50,13 @@ func Launch(path string) (*Browser, error) {
 		"disable-quic", "disable-renderer-backgrounding", "disable-sync", "hide-scrollbars", "no-proxy-server",
 	} {
 		options = append(options, chromedp.Flag(flag, true))
+	}
+	for _, flag := range flags {
+		if name, value, found := strings.Cut(flag, "="); found {
+			options = append(options, chromedp.Flag(name, value))
+		} else {
+			options = append(options, chromedp.Flag(name, true))
+		}
 	}
 	options = append(options, chromedp.Flag("force-color-profile", "srgb"), chromedp.Flag("password-store", "basic"),
 		chromedp.Flag("disable-features", "Translate"))

@@ -99,8 +99,8 @@ func TestHostsReachEachOtherUnlessARuleForbidsIt(t *testing.T) {
 			if err := say(c, 200*time.Millisecond); !errors.Is(err, tt.want) {
 				t.Errorf("got %v, want %v", err, tt.want)
 			}
-			for range 2 {
-				if err := lift(); err != nil {
+			for _, end := range []func() error{lift, lift, e.network.Heal} {
+				if err := end(); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -114,6 +114,26 @@ func TestHostsReachEachOtherUnlessARuleForbidsIt(t *testing.T) {
 				t.Errorf("after: %v", err)
 			}
 		})
+	}
+}
+
+func TestHealingEndsAllRules(t *testing.T) {
+	e := newEcho(t)
+	for range 2 {
+		if _, err := e.network.Break(network.Rule{From: e.here, To: e.there, Verdict: network.Drop}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := e.network.Heal(); err != nil {
+		t.Fatal(err)
+	}
+	c, err := e.here.Dial(t.Context(), "tcp", e.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := say(c, 20*time.Second); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -49,6 +49,14 @@ func (n *Network) Break(rules ...Rule) (lift func() error, err error) {
 	}, nil
 }
 
+// Heal ends all rules.
+func (n *Network) Heal() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.rules = nil
+	return n.apply()
+}
+
 // apply gives each host the rules for what comes to it. The caller holds mu.
 func (n *Network) apply() error {
 	to := make(map[*Host][]string)

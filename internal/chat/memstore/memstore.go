@@ -162,18 +162,20 @@ func span(r chat.Range, last int64) (from, to int64) {
 	return max(1, end-n), end
 }
 
-// Room implements chat.Store.
-func (s *Store) Room(ctx context.Context, slug string) (chat.Room, error) {
+// Find implements chat.Store.
+func (s *Store) Find(ctx context.Context, slugs ...string) ([]chat.Room, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if err := s.usable(ctx); err != nil {
-		return chat.Room{}, err
+		return nil, err
 	}
-	r := s.rooms[slug]
-	if r == nil {
-		return chat.Room{}, chat.ErrNoRoom
+	var found []chat.Room
+	for _, slug := range slugs {
+		if r := s.rooms[slug]; r != nil {
+			found = append(found, chat.Room{Slug: slug, LastSeq: int64(len(r.messages)), LastAt: r.lastAt})
+		}
 	}
-	return chat.Room{Slug: slug, LastSeq: int64(len(r.messages)), LastAt: r.lastAt}, nil
+	return found, nil
 }
 
 // Rooms implements chat.Store.

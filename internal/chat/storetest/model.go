@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -105,10 +107,18 @@ func (m *machine) page(rt *rapid.T, prefix string) {
 }
 
 func (m *machine) room(rt *rapid.T, prefix string) {
-	slug := drawRoom(rt, prefix)
-	got := of(m.store.Room(context.Background(), slug))
-	want := of(m.reference.Room(context.Background(), slug))
-	same(rt, "Room", got, want)
+	var slugs []string
+	for range rapid.IntRange(0, 3).Draw(rt, "rooms") {
+		if slug := drawRoom(rt, prefix); !slices.Contains(slugs, slug) {
+			slugs = append(slugs, slug)
+		}
+	}
+	got := of(m.store.Find(context.Background(), slugs...))
+	want := of(m.reference.Find(context.Background(), slugs...))
+	for _, rooms := range [][]chat.Room{got.value, want.value} {
+		slices.SortFunc(rooms, func(a, b chat.Room) int { return strings.Compare(a.Slug, b.Slug) })
+	}
+	same(rt, "Find", got, want)
 }
 
 func (m *machine) rename(rt *rapid.T, world int) {

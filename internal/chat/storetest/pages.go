@@ -1,8 +1,8 @@
 package storetest
 
 import (
-	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -93,8 +93,8 @@ func pagesOfUnknownRooms(t *testing.T, f Factory) {
 			t.Fatalf("%+v: %+v %v", r, p, err)
 		}
 	}
-	if _, err := s.Room(t.Context(), "b"); !errors.Is(err, chat.ErrNoRoom) {
-		t.Fatalf("Room: %v", err)
+	if found, err := s.Find(t.Context(), "b"); err != nil || len(found) > 0 {
+		t.Fatalf("Find: %v %v", found, err)
 	}
 }
 
@@ -139,11 +139,38 @@ func roomsByTalk(t *testing.T, f Factory) {
 		}
 		wantEqual(t, fmt.Sprint("rooms, limit ", limit), rooms, want[:min(limit, 3)])
 	}
-	for _, w := range want {
-		r, err := s.Room(t.Context(), w.Slug)
-		if err != nil {
-			t.Fatal(err)
+}
+
+func findingRooms(t *testing.T, f Factory) {
+	s := open(t, f)
+	const rooms = 1500 // more than fit into a statement with a parameter for each
+	var batch []chat.Draft
+	var names []string
+	for i := range rooms {
+		names = append(names, fmt.Sprintf(`room "%d" 茶`, i))
+		batch = append(batch, draft(names[i], ann, "a", "x"))
+	}
+	mustAppend(t, s, batch...)
+	mustAppend(t, s, draft(names[7], ann, "b", "x"))
+	if found, err := s.Find(t.Context()); err != nil || len(found) != 0 {
+		t.Fatalf("nothing asked for: %v %v", found, err)
+	}
+	found, err := s.Find(t.Context(), names[7])
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantEqual(t, "one room", found, []chat.Room{{Slug: names[7], LastSeq: 2, LastAt: start}})
+	if found, err = s.Find(t.Context(), append(slices.Clone(names), "none", "Room", "")...); err != nil {
+		t.Fatal(err)
+	}
+	slices.SortFunc(found, func(a, b chat.Room) int { return strings.Compare(a.Slug, b.Slug) })
+	slices.Sort(names)
+	if len(found) != rooms {
+		t.Fatalf("%d rooms of %d were found", len(found), rooms)
+	}
+	for i, r := range found {
+		if seq := int64(1); r.Slug != names[i] || r.LastSeq < seq || !r.LastAt.Equal(start) {
+			t.Fatalf("place %d has %+v", i, r)
 		}
-		wantEqual(t, "room", r, w)
 	}
 }

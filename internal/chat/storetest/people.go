@@ -141,7 +141,7 @@ func readersDuringWrites(t *testing.T, f Factory) {
 	}
 	for i := range n {
 		seq := mustAppend(t, s, draft("a", ann, fmt.Sprint(i), "x"))[0].Message.Seq
-		if r, err := s.Room(t.Context(), "a"); err != nil || r.LastSeq != seq {
+		if r, err := s.Find(t.Context(), "a"); err != nil || len(r) != 1 || r[0].LastSeq != seq {
 			t.Errorf("after seq %d the room is %+v %v", seq, r, err)
 		}
 	}
@@ -154,7 +154,8 @@ func calls(ctx context.Context, s chat.Store) map[string]error {
 	errs := make(map[string]error)
 	_, errs["Append"] = s.Append(ctx, []chat.Draft{draft("z", bob, "z", "z")})
 	_, errs["Messages"] = s.Messages(ctx, "a", chat.Newest(1))
-	_, errs["Room"] = s.Room(ctx, "a")
+	_, errs["Find"] = s.Find(ctx, "a")
+	_, errs["Find of several"] = s.Find(ctx, "a", "b")
 	_, errs["Rooms"] = s.Rooms(ctx, 1)
 	_, errs["Login"] = s.Login(ctx, login(1, ann).Hash)
 	errs["SaveUser"] = s.SaveUser(ctx, bob, nil)
@@ -172,7 +173,7 @@ func cancelledContexts(t *testing.T, f Factory) {
 			t.Errorf("%s: %v, want context.Canceled", method, err)
 		}
 	}
-	if _, err := s.Room(t.Context(), "z"); !errors.Is(err, chat.ErrNoRoom) {
+	if found, err := s.Find(t.Context(), "z"); err != nil || len(found) > 0 {
 		t.Errorf("a cancelled append was stored: %v", err)
 	}
 	fill(t, s, "b", 3)

@@ -52,6 +52,7 @@ func Run(t *testing.T, f Factory) {
 		{"pages of unknown rooms are empty, first and last", pagesOfUnknownRooms},
 		{"large pages and large texts fit", largePages},
 		{"rooms are listed by newest talk", roomsByTalk},
+		{"rooms are found by their names, however many", findingRooms},
 		{"messages show their author's present name", presentNames},
 		{"a new author is stored with their login", newAuthors},
 		{"logins are found, kept and seen", logins},

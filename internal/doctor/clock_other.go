@@ -1,0 +1,5 @@
+//go:build !linux
+
+package doctor
+
+func clockKept() bool { return true } // nobody tells

@@ -1,0 +1,322 @@
+package sqlstore
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"time"
+)
+
+// Reasons why a database cannot be copied, besides those of Open.
+var (
+	ErrOccupied  = errors.New("the target holds something already")
+	ErrOtherCopy = errors.New("the target is an unfinished copy of something else")
+	ErrUnequal   = errors.New("the copy is not what it was made from")
+)
+
+// CopyStage is what Copy does, in this order.
+type CopyStage string
+
+// The stages of Copy.
+const (
+	CopyingPeople   CopyStage = "copying people"
+	CopyingMessages CopyStage = "copying messages"
+	Comparing       CopyStage = "comparing"
+)
+
+// CopyProgress is how far Copy is in a stage.
+type CopyProgress struct {
+	Stage                 CopyStage
+	People                int64 // copied
+	Rooms, AllRooms       int64 // done in this stage, an earlier run's among them; and to do
+	Messages, AllMessages int64 // the same
+	Before                int64 // of Messages: those of an earlier run
+}
+
+// CopyOptions are what can be chosen of Copy. All may be empty.
+type CopyOptions struct {
+	Log      *slog.Logger       // of upgrades; nil is slog.Default
+	Progress func(CopyProgress) // is told after each batch, by one goroutine at a time
+}
+
+// Copy copies all that the database at from holds into that at to, which is
+// empty or what an earlier Copy from the same database left unfinished, and then
+// reads both back and compares them: people and logins, and of each room all
+// that each message is. Addresses are those of Open; the source is brought up to
+// date as by Open. What it returns with a nil error is what both hold.
+//
+// Nobody else writes to the source meanwhile: its tables are locked, and servers
+// that have it are refused with ErrInUse. The copy becomes a store when all of it
+// was compared; before that Open refuses it with ErrUnfinished. It has the
+// epoch and the key of the source, so positions and guests stay what they are;
+// the source begins a new epoch if it is ever served again.
+//
+// Batches are stored with how far they go, so Copy may end in any way at any
+// moment, and goes on from there when it is called again.
+func Copy(ctx context.Context, from, to string, o CopyOptions) (done CopyProgress, err error) {
+	if o.Progress == nil {
+		o.Progress = func(CopyProgress) {}
+	}
+	c := &copier{progress: o.Progress}
+	if c.from, err = begin(ctx, from, o.Log, (*Store).openSource); err != nil {
+		return done, fmt.Errorf("the source: %w", err)
+	}
+	defer func() { err = errors.Join(err, c.from.Close()) }()
+	if c.to, err = begin(ctx, to, o.Log, (*Store).openTarget); err != nil {
+		return done, fmt.Errorf("the target: %w", err)
+	}
+	defer func() { err = errors.Join(err, c.to.Close()) }()
+	if c.from.origin != "" && c.from.origin == c.to.origin {
+		return done, fmt.Errorf("%w: source and target are the same database", ErrOccupied)
+	}
+	err = c.run(ctx)
+	var side *sideError
+	switch {
+	case errors.Is(err, ErrOccupied) || errors.Is(err, ErrOtherCopy):
+		err = fmt.Errorf("%w: name an empty database", err)
+	case errors.Is(err, ErrDamaged): // as Copy found it; what SQLite finds has another type
+		err = fmt.Errorf("the source: %w: restore it from a backup", err)
+	case errors.As(err, &side) && side.target:
+		err = fmt.Errorf("the target: %w", c.to.dialect.explain(to, side.err))
+	case errors.As(err, &side):
+		err = fmt.Errorf("the source: %w", c.from.dialect.explain(from, side.err))
+	}
+	return c.done, err
+}
+
+// copier is one Copy on its way.
+type copier struct {
+	// fixed
+	from, to *Store
+	progress func(CopyProgress)
+	at       map[int64]int64 // where the target's rooms ended when Copy began, by id
+
+	done CopyProgress // owned by the goroutine of Copy
+}
+
+// sideError says which of the two databases failed.
+type sideError struct {
+	target bool
+	err    error
+}
+
+func (e *sideError) Error() string { return e.err.Error() }
+func (e *sideError) Unwrap() error { return e.err }
+
+func atSource(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &sideError{err: err}
+}
+
+func atTarget(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &sideError{target: true, err: err}
+}
+
+// openSource opens a store that must be there already.
+func (s *Store) openSource(ctx context.Context, at string) error {
+	s.program = copying
+	if !IsPostgres(at) {
+		if info, err := os.Stat(at); errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0 {
+			return ErrEmpty
+		}
+	}
+	if err := s.connect(ctx, at); err != nil {
+		return err
+	}
+	if version, err := schemaVersion(ctx, s.dialect, s.writer.conn); err != nil {
+		return err
+	} else if version == 0 {
+		return ErrEmpty
+	}
+	if err := s.upgrade(ctx); err != nil {
+		return err
+	}
+	if err := s.dialect.meet(ctx, s); err != nil {
+		return err
+	}
+	return s.alone(ctx)
+}
+
+// openTarget opens a store to copy into. It gets its settings from the source.
+func (s *Store) openTarget(ctx context.Context, at string) error {
+	s.program = copying
+	if err := s.connect(ctx, at); err != nil {
+		return err
+	}
+	if err := s.migrateAll(ctx); err != nil {
+		return err
+	}
+	if s.dialect.recognise != "" {
+		if err := s.writer.conn.QueryRowContext(ctx, s.dialect.recognise).Scan(&s.origin); err != nil {
+			return fmt.Errorf("recognising the database: %w", err)
+		}
+	}
+	return s.alone(ctx)
+}
+
+// othersLeave is how long a server's session may take to end after the server.
+const othersLeave = time.Second
+
+// alone makes sure that no server has the database, and readies the connection
+// for long work.
+func (s *Store) alone(ctx context.Context) error {
+	if s.dialect.others != "" {
+		for end := time.Now().Add(othersLeave); ; {
+			var n int
+			if err := s.writer.conn.QueryRowContext(ctx, s.dialect.others).Scan(&n); err != nil {
+				return fmt.Errorf("looking for servers: %w", err)
+			}
+			if n == 0 {
+				break
+			}
+			if time.Now().After(end) {
+				return fmt.Errorf("%w (%d sessions)", ErrInUse, n)
+			}
+			select {
+			case <-time.After(10 * time.Millisecond):
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+	}
+	_, err := s.writer.conn.ExecContext(ctx, s.dialect.long)
+	return err
+}
+
+// freeze begins a transaction in which nobody else writes, on the connection of
+// either side.
+func (s *Store) freeze(ctx context.Context) error {
+	if s.dialect.freeze == "" {
+		return nil // BEGIN is enough
+	}
+	_, err := s.writer.conn.ExecContext(ctx, s.dialect.freeze)
+	return err
+}
+
+// run copies in one transaction of the source, in which nobody else writes to it.
+func (c *copier) run(ctx context.Context) error {
+	source := c.from.writer.conn
+	err := inTransaction(ctx, c.from.dialect, source, func() error {
+		if err := atSource(c.from.freeze(ctx)); err != nil {
+			return err
+		}
+		const all = `SELECT count(*), CAST(coalesce(sum(last_seq), 0) AS BIGINT) FROM rooms`
+		if err := source.QueryRowContext(ctx, all).Scan(&c.done.AllRooms, &c.done.AllMessages); err != nil {
+			return atSource(err)
+		}
+		for _, step := range []func(context.Context) error{c.claim, c.copyPeople, c.copyMessages, c.compare} {
+			if err := step(ctx); err != nil {
+				return err
+			}
+		}
+		if err := c.to.alone(ctx); err != nil {
+			return atTarget(err)
+		}
+		if err := c.from.alone(ctx); err != nil {
+			return atSource(err)
+		}
+		return atSource(c.from.dialect.disown(ctx, c.from))
+	})
+	if err != nil {
+		return err
+	}
+	return atTarget(c.finish(ctx))
+}
+
+// copiedFrom names what a database is an unfinished copy of; "" is nothing.
+func copiedFrom(ctx context.Context, conn *sql.Conn) (string, error) {
+	var source string
+	err := conn.QueryRowContext(ctx, `SELECT value FROM settings WHERE key = 'copying'`).Scan(&source)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return "", fmt.Errorf("reading the settings: %w", err)
+	}
+	return source, nil
+}
+
+// claim marks the target as an unfinished copy of the source, or finds that it
+// is one, and reads how far it is. Once it has locked the tables, nothing that an
+// earlier run sent is still to be stored.
+func (c *copier) claim(ctx context.Context) error {
+	sum := sha256.Sum256(c.from.settings.Key[:]) // the key is for ever that of one log
+	source, conn := hex.EncodeToString(sum[:16]), c.to.writer.conn
+	return atTarget(inTransaction(ctx, c.to.dialect, conn, func() error {
+		if err := c.to.freeze(ctx); err != nil {
+			return err
+		}
+		before, err := copiedFrom(ctx, conn)
+		if err != nil {
+			return err
+		}
+		if before == "" {
+			const any = `SELECT count(*) FROM (SELECT 1 FROM users UNION ALL SELECT 1 FROM rooms LIMIT 1) AS t`
+			var n int
+			if err := conn.QueryRowContext(ctx, any).Scan(&n); err != nil {
+				return err
+			}
+			if n > 0 {
+				return ErrOccupied
+			}
+		} else if before != source {
+			return ErrOtherCopy
+		}
+		for key, value := range map[string]string{
+			"copying": source, "epoch": c.from.settings.Epoch, "key": hex.EncodeToString(c.from.settings.Key[:]),
+		} {
+			const save = `INSERT INTO settings (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value`
+			if _, err := conn.ExecContext(ctx, save, key, value); err != nil {
+				return err
+			}
+		}
+		return c.loadPositions(ctx)
+	}))
+}
+
+// loadPositions reads where the target's rooms end.
+func (c *copier) loadPositions(ctx context.Context) error {
+	c.at = make(map[int64]int64)
+	rows, err := c.to.writer.conn.QueryContext(ctx, `SELECT id, last_seq FROM rooms`)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id, seq int64
+		if err := rows.Scan(&id, &seq); err != nil {
+			return err
+		}
+		c.at[id] = seq
+		c.done.Before += seq
+	}
+	return rows.Err()
+}
+
+// finish makes the target a store.
+func (c *copier) finish(ctx context.Context) error {
+	if c.to.lock != nil {
+		m := mark{file: c.to.lock, epoch: c.from.settings.Epoch, entries: c.done.AllMessages}
+		if err := m.keep(); err != nil {
+			return err
+		}
+	}
+	conn := c.to.writer.conn
+	return inTransaction(ctx, c.to.dialect, conn, func() error {
+		if c.to.dialect.numbered != "" {
+			if _, err := conn.ExecContext(ctx, c.to.dialect.numbered); err != nil {
+				return fmt.Errorf("numbering rooms to come: %w", err)
+			}
+		}
+		_, err := conn.ExecContext(ctx, `DELETE FROM settings WHERE key = 'copying'`)
+		return err
+	})
+}

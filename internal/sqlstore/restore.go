@@ -1,0 +1,152 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// Restored is what Restore has done.
+type Restored struct {
+	Archive        // where it is now
+	Aside   string // path of the database that was there before; "" when there was none
+	Epoch   string // the new one
+}
+
+// Restore makes a file that Backup has written, or another database of Teahouse,
+// the SQLite database at a path. It has a new epoch, so that clients that saw what
+// is not in it load their rooms afresh, and the key that it had, so that guests
+// stay who they are.
+//
+// It refuses with ErrInUse while a server runs, and with ErrExists when there is
+// a database, unless that may be replaced; then it stays beside the new one by
+// another name. The new one is checked and on the disk before it gets its name,
+// in one step: whenever Restore is interrupted, either of the two is there whole.
+func Restore(ctx context.Context, file, at string, replace bool) (r Restored, err error) {
+	at, file, err = absolute(at, file)
+	if err != nil {
+		return r, err
+	}
+	if info, err := os.Stat(file); err != nil {
+		return r, fmt.Errorf("cannot read the backup: %w", err)
+	} else if info.Size() == 0 {
+		return r, fmt.Errorf("%w: the backup %s is empty", ErrEmpty, file)
+	}
+	if err := os.MkdirAll(filepath.Dir(at), 0o700); err != nil {
+		return r, fmt.Errorf("%w: the folder %s cannot be made, choose another: %w", ErrUnwritable, filepath.Dir(at), err)
+	}
+	lock, err := lockFile(at + lockSuffix)
+	switch {
+	case errors.Is(err, errHeld):
+		return r, fmt.Errorf("%w: stop the server that has %s first", ErrInUse, at)
+	case err != nil:
+		return r, fmt.Errorf("%w: make the folder %s writable: %w", ErrUnwritable, filepath.Dir(at), err)
+	}
+	defer func() { err = errors.Join(err, lock.Close()) }()
+	present := exists(at) || exists(at+"-wal")
+	if present && !replace {
+		return r, fmt.Errorf("%w: say --force to put %s aside, or name another place", ErrExists, at)
+	}
+	fresh := at + ".restoring"
+	defer func() { err = errors.Join(err, discard(fresh)) }()
+	if r, err = bringBack(ctx, file, fresh); err != nil {
+		return r, err
+	}
+	if present {
+		if r.Aside, err = putAside(ctx, at); err != nil {
+			return r, err
+		}
+	}
+	if err := place(fresh, at); err != nil {
+		return r, err
+	}
+	r.Path = at
+	m := mark{file: lock, epoch: r.Epoch, entries: r.Messages}
+	return r, m.keep()
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+// bringBack copies a backup, checks the copy and gives it a new epoch.
+func bringBack(ctx context.Context, file, fresh string) (r Restored, err error) {
+	// A backup is one file, on a disk that may be for reading only; what somebody
+	// copied from a server's folder may have its log beside it.
+	access := "&immutable=1"
+	if log, err := os.Stat(file + "-wal"); err == nil && log.Size() > 0 {
+		access = "&mode=ro"
+	}
+	db, err := sql.Open("sqlite", sqliteDSN(file, "busy_timeout(5000)", "query_only(1)", "trusted_schema(0)", "temp_store(memory)")+access)
+	if err != nil {
+		return r, fmt.Errorf("the backup %s: %w", file, err)
+	}
+	defer db.Close()
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return r, fmt.Errorf("the backup %s: %w", file, explainCopy(file, err))
+	}
+	defer conn.Close()
+	if _, err := holding(ctx, conn); err != nil {
+		return r, fmt.Errorf("the backup %s: %w", file, explainCopy(file, err))
+	}
+	if err := copyPages(ctx, conn, fresh, nil); err != nil {
+		return r, explainCopy(fresh, err)
+	}
+	r.Epoch = freshEpoch()
+	r.Archive, err = settle(ctx, fresh, func(ctx context.Context, conn *sql.Conn) error {
+		if _, err := loadSettings(ctx, conn); err != nil {
+			return fmt.Errorf("reading the settings: %w", err)
+		}
+		_, err := conn.ExecContext(ctx, `UPDATE settings SET value = $1 WHERE key = 'epoch'`, r.Epoch)
+		return err
+	})
+	if err != nil {
+		return r, fmt.Errorf("the backup %s: %w", file, err)
+	}
+	return r, nil
+}
+
+// putAside gives the database at a path, which nobody uses, a second name, and
+// sees to it that there is no log beside the first: SQLite would apply it to
+// whatever takes the name.
+func putAside(ctx context.Context, at string) (string, error) {
+	aside := at + ".before-" + time.Now().UTC().Format("20060102-150405")
+	for n := 2; exists(aside); n++ {
+		aside = fmt.Sprintf("%s.before-%s-%d", at, time.Now().UTC().Format("20060102-150405"), n)
+	}
+	foldLog(ctx, at)
+	for _, suffix := range []string{"-wal", "-shm"} { // of a database that cannot be read
+		if err := os.Rename(at+suffix, aside+suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return "", fmt.Errorf("putting %s aside: %w", at+suffix, err)
+		}
+	}
+	err := os.Link(at, aside)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // a file system without links
+		err = os.Rename(at, aside)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("putting %s aside: %w", at, err)
+	}
+	return aside, syncFolder(filepath.Dir(at))
+}
+
+// foldLog brings what is in the log of a database into its file, when both can be
+// read: the log is then gone.
+func foldLog(ctx context.Context, at string) {
+	if !exists(at) {
+		return
+	}
+	db, err := connectSQLite(nil, at, writing)
+	if err != nil {
+		return
+	}
+	defer db.Close()
+	_, _ = db.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)") // what cannot be folded is put aside as it is
+}

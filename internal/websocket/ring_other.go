@@ -1,0 +1,25 @@
+//go:build !linux
+
+package websocket
+
+import "errors"
+
+// ringSize is of no use here.
+const ringSize = 0
+
+// ring is many writes in one call: only Linux has that, so there is none here,
+// and none of its methods is called.
+type ring struct {
+	conns   []*Conn
+	results []int32
+}
+
+func newRing() (*ring, error) { return nil, errors.ErrUnsupported }
+
+func (*ring) close() {}
+
+func (*ring) add(int, []byte) {}
+
+func (*ring) submit([]byte) {}
+
+func sendResult(int32) (int, error) { return 0, errors.ErrUnsupported }
