@@ -1,6 +1,8 @@
 // fakes.mjs is what the tests put in the place of a browser and a server: time
 // that passes when told to, sockets that do what the test says.
 
+import { Teahouse } from './teahouse.js';
+
 export class Clock {
   #now = 1_000_000;
   #timers = new Map();
@@ -87,3 +89,32 @@ export const other = { id: '0000000000002', name: 'Other', tag: 'bbbb' };
 export const message = (seq, more = {}) => ({
   type: 'message', room: 'lobby', seq, author: other, text: `text ${seq}`, at: '2026-01-01T00:00:00.000Z', nonce: `n${seq}`, ...more,
 });
+
+/** A client in the room "lobby" with everything around it under control. */
+export function start({ after = 0, storage = new Storage(), ...options } = {}) {
+  const clock = new Clock();
+  const events = new EventTarget();
+  const WebSocket = sockets();
+  const client = new Teahouse({
+    url: 'http://chat.test/', WebSocket, EventSource: null, events, clock, storage: storage.tab?.(events) ?? storage, random: () => 0.5, you: me, epoch: 'e1', ...options,
+  });
+  const room = client.join('lobby', { after });
+  const log = [];
+  room.addEventListener('message', (e) => log.push(e.detail.message.seq));
+  room.addEventListener('reset', () => log.push('reset'));
+  room.addEventListener('entry', (e) => log.push(`${e.detail.text} ${e.detail.state}`));
+  return { client, room, clock, events, sockets: WebSocket, storage, log };
+}
+
+/** Answers the newest socket's hello and join. */
+export function welcome({ sockets: s }, joined = {}) {
+  const socket = s.last;
+  socket.open();
+  const [hello] = socket.of('hello');
+  const [join] = socket.of('join');
+  socket.say({ type: 'welcome', ref: hello.ref, you: me, epoch: 'e1', server: 'teahouse/1', limits: {} });
+  socket.say({ type: 'joined', ref: join.ref, room: 'lobby', after: join.after ?? 0, last: join.after ?? 0, first: true, here: { count: 1, people: [me] }, ...joined });
+  return socket;
+}
+
+export const echo = (socket, seq, post = socket.of('post').at(-1)) => socket.say(message(seq, { author: me, text: post.text, nonce: post.nonce }));
