@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	redigo "github.com/gomodule/redigo/redis"
@@ -16,14 +17,24 @@ import (
 // Hold has f run in one of all the processes that call it with the same name:
 // the one that holds the lease. When that one stops or dies, another takes over
 // within ttl, which is at least a second. The context of f ends before the lease
-// does for others; f must return soon then. Only if Redis forgets everything may
-// two run for a moment, a third of ttl at most.
+// does for others; f must return soon then. A process that stood still, and goes
+// on when another one has the lease, learns of it at once by Held. Only if Redis
+// forgets everything may two run for a moment, a third of ttl at most.
 //
 // When f returns the lease is given up. Hold then asks for it anew, until ctx
 // ends, whose error it returns. It may be called between Start and Close.
 func (c *Core) Hold(ctx context.Context, name string, ttl time.Duration, f func(ctx context.Context)) error {
 	key := c.names.lease(name)
 	return hold(ctx, c.serverOf(key).conn, lease{key, ttl}, f)
+}
+
+// Held tells whether a lease is surely held at this moment; ctx is that of
+// Hold's f, or made from it, and of any other it is false. Unlike the end of ctx
+// it depends on nothing that has to run: who stood still for longer than the
+// lease learns of it here, before anything else.
+func Held(ctx context.Context) bool {
+	t, _ := ctx.Value(termKey{}).(*term)
+	return t != nil && t.covers(time.Now())
 }
 
 // Hold is that of Core.
@@ -36,6 +47,19 @@ func (p *PubSub) Hold(ctx context.Context, name string, ttl time.Duration, f fun
 type lease struct {
 	key string
 	ttl time.Duration
+}
+
+// term is the time until which a lease is held.
+type term struct{ until atomic.Pointer[time.Time] }
+
+type termKey struct{}
+
+func (t *term) set(until time.Time) { t.until.Store(&until) }
+
+// covers looks at both clocks, since one stands still while a machine sleeps.
+func (t *term) covers(now time.Time) bool {
+	until := *t.until.Load()
+	return now.Before(until) && now.Round(0).Before(until.Round(0))
 }
 
 // holder is one who wants a lease.
@@ -88,11 +112,13 @@ func (h *holder) take(ctx context.Context) (until time.Time, err error) {
 
 // run runs f while the lease is held.
 func (h *holder) run(ctx context.Context, until time.Time, f func(ctx context.Context)) {
-	held, stop := context.WithCancel(ctx)
+	t := new(term)
+	t.set(until)
+	held, stop := context.WithCancel(context.WithValue(ctx, termKey{}, t))
 	var renewing sync.WaitGroup
 	renewing.Go(func() {
 		defer stop()
-		h.renew(held, until)
+		h.renew(held, t)
 	})
 	f(held)
 	stop()
@@ -106,17 +132,20 @@ func (h *holder) run(ctx context.Context, until time.Time, f func(ctx context.Co
 
 // renew keeps the lease until ctx ends, or it is lost or can no longer be held
 // for certain.
-func (h *holder) renew(ctx context.Context, until time.Time) {
-	for wait(ctx, h.via.ctx, min(h.ttl/3, time.Until(until))) && time.Now().Before(until) {
+func (h *holder) renew(ctx context.Context, t *term) {
+	until := *t.until.Load()
+	for wait(ctx, h.via.ctx, min(h.ttl/3, time.Until(until))) && t.covers(time.Now()) {
 		began := time.Now()
 		try, cancel := context.WithDeadline(ctx, until)
 		mine, err := redigo.Int(h.via.run(try, h.scripts.extend, []string{h.key}, []string{h.token, milliseconds(h.ttl)}))
 		cancel()
 		if err == nil && mine == 0 {
+			t.set(time.Time{})
 			return // it is somebody else's
 		}
 		if err == nil {
 			until = began.Add(h.ttl)
+			t.set(until)
 		}
 	}
 }

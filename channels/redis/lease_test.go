@@ -3,9 +3,11 @@ package redis
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/teahouse-chat/teahouse/internal/parts"
@@ -32,7 +34,9 @@ func holders(t *testing.T, brokers ...Broker) (all []*holding, together *atomic.
 		all = append(all, h)
 		go func() { // the test waits for ended
 			h.ended <- b.Hold(ctx, "bridge", time.Second, func(ctx context.Context) {
-				h.began.Add(1)
+				if h.began.Add(1); !Held(ctx) {
+					t.Error("the lease is not held")
+				}
 				h.runs.Add(1)
 				mu.Lock()
 				running++
@@ -103,6 +107,62 @@ func TestALeaseEndsWithItsRedisAndComesBackWithIt(t *testing.T) {
 	parts.Eventually(t, "it is not held for certain any more", func() bool { return first.runs.Load() == 0 })
 	server.Restart()
 	holderOf(t, all, nil)
+}
+
+func TestALeaseIsHeldUntilItsTimeByEitherClock(t *testing.T) {
+	began := time.Now()
+	var l term
+	l.set(began.Add(time.Second))
+	for name, tt := range map[string]struct {
+		now  time.Time
+		want bool
+	}{
+		"at once":                    {began, true},
+		"just before its end":        {began.Add(time.Second - 1), true},
+		"at its end":                 {began.Add(time.Second), false},
+		"when the machine has slept": {began.Round(0).Add(time.Hour), false},
+	} {
+		if got := l.covers(tt.now); got != tt.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+	l.set(time.Time{})
+	if l.covers(began) || Held(t.Context()) {
+		t.Error("a lease is held that nobody gave")
+	}
+}
+
+// The goroutine that would end the context stands still here, as all do in a
+// process that was stopped; the clock does not.
+func TestWhoStoodStillDoesNotHoldTheLease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, server := piped(t)
+		via := newConn(host{addrs: []string{"nowhere"}}, nil, slog.New(slog.DiscardHandler))
+		defer via.close()
+		via.shared = p
+		go func() { // ends with the pipe
+			for {
+				if _, err := server.in.ReadString('\n'); err != nil {
+					return
+				}
+			}
+		}()
+		h := &holder{lease: lease{"k", 3 * time.Second}, via: via, scripts: newScripts(), token: "t"}
+		h.run(t.Context(), time.Now().Add(h.ttl), func(ctx context.Context) {
+			time.Sleep(h.ttl - time.Millisecond) // Redis answers nothing
+			if !Held(ctx) || ctx.Err() != nil {
+				t.Error("it was given up before its time")
+			}
+			time.Sleep(time.Millisecond)
+			if Held(ctx) {
+				t.Error("it is held after its time")
+			}
+			synctest.Wait()
+			if ctx.Err() == nil {
+				t.Error("its context goes on")
+			}
+		})
+	})
 }
 
 func TestALeaseIsGivenUpWhenItsWorkEnds(t *testing.T) {
