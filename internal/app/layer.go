@@ -133,8 +133,10 @@ type lease struct {
 	name   string
 }
 
-func (l lease) Hold(ctx context.Context, while func(ctx context.Context)) {
-	_ = l.broker.Hold(ctx, l.name, leaseFor, while) // it ends with ctx or the broker
+func (l lease) Hold(ctx context.Context, while func(ctx context.Context, held func() bool)) {
+	_ = l.broker.Hold(ctx, l.name, leaseFor, func(ctx context.Context) {
+		while(ctx, func() bool { return redis.Held(ctx) })
+	}) // it ends with ctx or the broker
 }
 
 // openBridge makes the bridge to Django, if rooms are shared with it.
@@ -143,11 +145,15 @@ func (a *app) openBridge(epoch string) (err error) {
 	if len(d.Rooms) == 0 {
 		return nil
 	}
-	a.bridge, err = bridge.New(bridge.Options{
-		Layer: a.layer, Service: poster{a}, Rooms: a.store.Rooms,
-		Lease:    lease{a.redis, "teahouse.django." + epoch},
+	name := "teahouse.django." + epoch
+	o := bridge.Options{
+		Layer: a.layer, Service: poster{a}, Rooms: a.store.Rooms, Lease: lease{a.redis, name},
 		Patterns: d.Rooms, Name: d.Name, Usernames: d.Usernames, Logger: a.log,
-	})
+	}
+	if a.config.PostgreSQL() {
+		o.Neighbours = name
+	}
+	a.bridge, err = bridge.New(o)
 	if err != nil {
 		return fmt.Errorf("rooms cannot be shared with Django, see --django-rooms and --django-name: %w", err)
 	}

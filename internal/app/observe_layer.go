@@ -90,7 +90,7 @@ func registerBridge(s *metrics.Set[bridge.Stats]) {
 	s.Counter("teahouse_bridge_unsent_total", "Messages that were not sent to Django.", func(c bridge.Stats) float64 { return float64(c.OutDropped) })
 	s.Counters("teahouse_bridge_refused_total", "Messages of Django that were not stored.", "cause", func(c bridge.Stats) map[string]float64 {
 		return map[string]float64{
-			"rule": float64(c.Refused), "rate": float64(c.Limited), "full": float64(c.InDropped), "store": float64(c.Failed),
+			"rule": float64(c.Refused), "rate": float64(c.Limited), "full": float64(c.InDropped), "store": float64(c.Failed), "late": float64(c.Late),
 		}
 	})
 	s.Counter("teahouse_bridge_gaps_total", "Times that an unknown number of messages of Django was lost on the way here.", func(c bridge.Stats) float64 { return float64(c.Missed) })

@@ -12,7 +12,9 @@
 // Django's. Nothing else is ever sent there: a Django consumer fails on events it
 // has no handler for. What came from Django is not sent back.
 //
-// In: the process with the lease follows the groups, and posts what Django sends
+// In: the process with the lease follows the groups of the rooms it knows, which
+// are those given by name, those in the log, and those with people in them, on any
+// server with the log. It posts what Django sends
 // through the rules like anybody's message. Its author is the bridge's name, or
 // the username in the event when those are trusted. Authors have ids that no guest
 // can have, see chat.BridgedID.
@@ -51,9 +53,10 @@ type Poster interface {
 // Lease is what one of several processes can hold at a time.
 type Lease interface {
 	// Hold calls while whenever this process has the lease, with a context that
-	// ends when it has lost it. It returns after ctx has ended and while has
-	// returned.
-	Hold(ctx context.Context, while func(ctx context.Context))
+	// ends when it has lost it, and with held, which looks whether it has it at this
+	// very moment: a process that stood still may find its context not ended yet. It
+	// returns after ctx has ended and while has returned.
+	Hold(ctx context.Context, while func(ctx context.Context, held func() bool))
 }
 
 // Rooms lists at most limit rooms of the log, those with the newest talk first.
@@ -70,6 +73,10 @@ type Options struct {
 	Name      string       // [DefaultName]
 	Usernames bool         // events that have a "username" are by that person
 	Logger    *slog.Logger // [slog.Default()]
+
+	// Neighbours is a group in which the servers with this log tell each other
+	// which rooms are in use, if there are several.
+	Neighbours string
 }
 
 // Bridge joins the rooms of one log with Django. Its methods may be called by
@@ -85,6 +92,8 @@ type Bridge struct {
 	patterns  []string
 	names     map[string]bool // patterns that are names
 	log       *slog.Logger
+
+	neighbours string // group, or "" without
 
 	out   outbox
 	rooms rooms
@@ -107,6 +116,9 @@ func New(o Options) (*Bridge, error) {
 	}
 	b.site = chat.User{ID: chat.BridgedID("django site", name), Name: name}
 	b.rooms.init()
+	if b.neighbours = o.Neighbours; b.neighbours != "" {
+		b.rooms.entered = make(chan struct{}, 1)
+	}
 	for _, p := range o.Patterns {
 		if err := b.addPattern(p); err != nil {
 			return nil, err
@@ -121,11 +133,16 @@ func (b *Bridge) Run(ctx context.Context) {
 	posts, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(drainWithin, cancel) })()
-	b.lease.Hold(ctx, func(ctx context.Context) {
+	if b.neighbours != "" {
+		var telling sync.WaitGroup
+		defer telling.Wait()
+		telling.Go(func() { b.tell(ctx) })
+	}
+	b.lease.Hold(ctx, func(ctx context.Context, held func() bool) {
 		b.count.leading.Store(true)
 		defer b.count.leading.Store(false)
 		b.log.Info("listening to Django", "rooms", b.shared())
-		b.listen(ctx, posts)
+		b.listen(ctx, posts, held)
 		b.log.Info("not listening to Django any more")
 	})
 }
@@ -145,6 +162,7 @@ type Stats struct {
 	InDropped uint64 // too many waited
 	Failed    uint64 // the log did not store them
 	Missed    uint64 // times that an unknown number was lost on the way
+	Late      uint64 // found when another server may have had the lease, and them
 
 	Beyond  uint64 // times that a room was not followed, for there were MaxRooms
 	Rooms   int    // whose groups are followed now
@@ -157,13 +175,13 @@ func (b *Bridge) Stats() Stats {
 	return Stats{
 		Out: c.out.Load(), In: c.in.Load(), OutDropped: c.outDropped.Load(), Refused: c.refused.Load(),
 		Limited: c.limited.Load(), InDropped: c.inDropped.Load(), Failed: c.failed.Load(),
-		Missed: c.missed.Load(), Beyond: c.beyond.Load(), Rooms: int(c.rooms.Load()), Leading: c.leading.Load(),
+		Missed: c.missed.Load(), Late: c.late.Load(), Beyond: c.beyond.Load(), Rooms: int(c.rooms.Load()), Leading: c.leading.Load(),
 	}
 }
 
 // counters are Stats while they grow.
 type counters struct {
-	out, in, outDropped, refused, limited, inDropped, failed, missed, beyond atomic.Uint64
+	out, in, outDropped, refused, limited, inDropped, failed, missed, late, beyond atomic.Uint64
 
 	rooms   atomic.Int64
 	leading atomic.Bool

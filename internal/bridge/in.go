@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	surveyEvery  = 10 * time.Second // looks at the log for rooms that others made
+	surveyEvery  = 5 * time.Second  // looks at the log for rooms that others made
 	surveyNewest = 200              // rooms looked at then
 	earBytes     = 1 << 20          // waiting in one room; what comes then is dropped
 	saidCost     = 256              // bytes a message counts as, beside its text
@@ -23,7 +23,7 @@ const (
 
 // listen follows the groups of all known rooms until ctx ends. What has come by
 // then is posted, until posts ends.
-func (b *Bridge) listen(ctx, posts context.Context) {
+func (b *Bridge) listen(ctx, posts context.Context, held func() bool) {
 	ctx, cancel := context.WithCancel(ctx)
 	var ears sync.WaitGroup
 	defer ears.Wait()
@@ -31,6 +31,9 @@ func (b *Bridge) listen(ctx, posts context.Context) {
 	following := make(map[string]context.CancelFunc)
 	defer b.count.rooms.Store(0)
 	defer b.rooms.leave()
+	if b.neighbours != "" {
+		ears.Go(func() { b.overhear(ctx) })
+	}
 
 	b.survey(ctx, MaxRooms)
 	ticker := time.NewTicker(surveyEvery)
@@ -42,7 +45,7 @@ func (b *Bridge) listen(ctx, posts context.Context) {
 			case follow && !follows:
 				here, stop := context.WithCancel(ctx)
 				following[room] = stop
-				e := &ear{bridge: b, room: room, posts: posts}
+				e := &ear{bridge: b, room: room, posts: posts, held: held}
 				ears.Go(func() { e.hear(here) })
 			case !follow && follows:
 				stop()
@@ -56,6 +59,7 @@ func (b *Bridge) listen(ctx, posts context.Context) {
 		case <-b.rooms.wake:
 		case <-ticker.C:
 			b.survey(ctx, surveyNewest)
+			b.rooms.silence(time.Now().Add(-silentAfter))
 		}
 	}
 }
@@ -67,6 +71,7 @@ type ear struct {
 	bridge *Bridge
 	room   string
 	posts  context.Context // of posting, which outlives that of listening
+	held   func() bool     // this process has the lease
 
 	// guarded by mu
 	mu      sync.Mutex
@@ -101,7 +106,14 @@ func (e *ear) hear(ctx context.Context) {
 				e.bridge.lose(&e.bridge.count.missed, "messages of Django may be missing", e.room, err)
 				continue
 			}
-			if s, ok := e.bridge.read(e.room, event); ok {
+			s, ok := e.bridge.read(e.room, event)
+			switch {
+			case !ok:
+			case !e.held():
+				// This process stood still. What it finds now, another one may have heard;
+				// what it had found before, nobody else has, so that is posted.
+				e.bridge.lose(&e.bridge.count.late, "a message of Django came after the lease had ended, another server may have it", e.room, nil)
+			default:
 				e.add(s, &posting)
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/teahouse-chat/teahouse/channels"
 	"github.com/teahouse-chat/teahouse/internal/chat"
@@ -73,56 +74,91 @@ func (b *Bridge) bridges(room string) bool {
 type reasons uint8
 
 const (
-	given    reasons = 1 << iota // its name is a pattern
-	stored                       // it is in the log
-	occupied                     // somebody is in it, here
+	given     reasons = 1 << iota // its name is a pattern
+	stored                        // it is in the log
+	occupied                      // somebody is in it, here
+	elsewhere                     // somebody is in it, on another server with this log
 )
 
 // rooms are the bridged rooms that this process knows of.
 type rooms struct {
-	wake chan struct{} // fixed; says that changed is not empty
+	// fixed
+	wake    chan struct{} // holds 1; changed is not empty
+	entered chan struct{} // holds 1; first is not empty. nil: there are no neighbours
 
 	// guarded by mu
 	mu      sync.Mutex
 	known   map[string]reasons
-	changed map[string]bool // since they were last taken, while somebody takes them; whether to follow them
-	taken   bool            // somebody takes them: this process listens
+	changed map[string]bool      // since they were last taken, while somebody takes them; whether to follow them
+	taken   bool                 // somebody takes them: this process listens
+	first   []string             // whose first person came since neighbours were told
+	heard   map[string]time.Time // of elsewhere: when they were last told of
 }
 
 func (r *rooms) init() {
 	r.wake = make(chan struct{}, 1)
-	r.known, r.changed = make(map[string]reasons), make(map[string]bool)
+	r.known, r.changed, r.heard = make(map[string]reasons), make(map[string]bool), make(map[string]time.Time)
 }
 
 // Occupied is told when the first person comes into a room on this server, and
 // when the last has left, also of rooms in which nothing was ever said: Django
 // can speak there too. It does not wait.
 func (b *Bridge) Occupied(room string, somebody bool) {
-	if b.bridges(room) {
-		b.learn(room, occupied, somebody)
+	if b.bridges(room) && b.learn(room, occupied, somebody) && somebody {
+		b.rooms.enter(room)
 	}
 }
 
-// learn notes that a reason for following a room holds, or not any more.
-func (b *Bridge) learn(room string, why reasons, holds bool) {
+// enter has neighbours told of a room.
+func (r *rooms) enter(room string) {
+	if r.entered == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.first) < MaxRooms { // all are told at the next tick
+		r.first = append(r.first, room)
+	}
+	select {
+	case r.entered <- struct{}{}:
+	default:
+	}
+}
+
+// learn notes that a reason for following a room holds, or not any more. It
+// tells whether it could be noted: there may be too many.
+func (b *Bridge) learn(room string, why reasons, holds bool) bool {
 	r := &b.rooms
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if holds && r.known[room] == 0 && len(r.known) >= MaxRooms+len(b.names) {
+		b.lose(&b.count.beyond, "a room is not followed, there are too many", room, nil)
+		return false
+	}
+	r.note(room, why, holds)
+	return true
+}
+
+// note is learn without a bound. The caller holds mu.
+func (r *rooms) note(room string, why reasons, holds bool) {
 	before := r.known[room]
 	now := before &^ why
 	if holds {
 		now |= why
 	}
 	switch {
-	case now == before:
-		return
-	case now == 0:
-		delete(r.known, room)
-	case before == 0 && len(r.known) >= MaxRooms+len(b.names):
-		b.lose(&b.count.beyond, "a room is not followed, there are too many", room, nil)
-		return
+	case why != elsewhere:
+	case holds:
+		r.heard[room] = time.Now()
 	default:
-		r.known[room] = now
+		delete(r.heard, room)
+	}
+	if now == before {
+		return
+	}
+	r.known[room] = now
+	if now == 0 {
+		delete(r.known, room)
 	}
 	if (now == 0) == (before == 0) || !r.taken {
 		return

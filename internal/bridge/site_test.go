@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,6 +24,7 @@ var quiet = slog.New(slog.DiscardHandler)
 // chair is a lease that one can hold at a time.
 type chair struct {
 	free chan struct{}
+	over atomic.Bool // its time has passed, though whoever has it did not notice
 
 	mu    sync.Mutex
 	leave context.CancelFunc // of the holder
@@ -34,7 +36,7 @@ func newChair() *chair {
 	return c
 }
 
-func (c *chair) Hold(ctx context.Context, while func(context.Context)) {
+func (c *chair) Hold(ctx context.Context, while func(ctx context.Context, held func() bool)) {
 	for {
 		select {
 		case <-ctx.Done():
@@ -45,7 +47,7 @@ func (c *chair) Hold(ctx context.Context, while func(context.Context)) {
 		c.mu.Lock()
 		c.leave = leave
 		c.mu.Unlock()
-		while(held)
+		while(held, func() bool { return held.Err() == nil && !c.over.Load() })
 		leave()
 		c.free <- struct{}{}
 		pauseIn(ctx, time.Second) // another one may have it now
