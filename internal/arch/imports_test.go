@@ -61,7 +61,7 @@ var mayImport = map[string][]string{
 	"internal/doctor": {"channels", "channels/redis", "channels/nats", "internal/config", "internal/sqlstore", "wire"},
 
 	"internal/app": {everything},
-	"internal/cli": {"internal/app", "internal/config", "internal/doctor", "internal/load", "client"},
+	"internal/cli": {"internal/app", "internal/config", "internal/doctor", "internal/load", "internal/sqlstore", "client"},
 	"cmd/teahouse": {"internal/cli"},
 }
 

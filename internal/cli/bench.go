@@ -101,14 +101,14 @@ func flagError(set *flag.FlagSet, err error) error {
 	}
 	name, unknown := strings.CutPrefix(err.Error(), "flag provided but not defined: -")
 	if !unknown {
-		return fmt.Errorf("bench: %w", err)
+		return fmt.Errorf("%s: %w", set.Name(), err)
 	}
 	var names []string
 	set.VisitAll(func(f *flag.Flag) { names = append(names, f.Name) })
 	if i := config.Nearest(name, names); i >= 0 {
 		return fmt.Errorf("unknown flag --%s: did you mean --%s?", name, names[i])
 	}
-	return fmt.Errorf("unknown flag --%s: teahouse help bench lists the known ones", name)
+	return fmt.Errorf("unknown flag --%s: teahouse help %s lists the known ones", name, set.Name())
 }
 
 // complete fills in what follows from the flags.
@@ -212,8 +212,10 @@ func (p *program) bench(ctx context.Context, f benchFlags) (result load.Result, 
 			return result, err
 		}
 	}
-	line := &progressLine{w: p.stderr, terminal: isTerminal(p.stderr)}
-	f.plan.Progress = line.show
+	line := newProgressLine(p.stderr)
+	f.plan.Progress = func(p load.Progress) {
+		line.say(p.Doing, fmt.Sprintf("%5.1f s  %s: %d members, %d deliveries", p.Elapsed.Seconds(), p.Doing, p.Joined, p.Deliveries))
+	}
 	result, err = load.Run(ctx, f.plan)
 	line.end()
 	if ctx.Err() != nil {
@@ -262,43 +264,6 @@ func (p *program) tell(f benchFlags, r load.Result) error {
 		return e.Encode(r)
 	}
 	return r.Report(p.stdout)
-}
-
-// progressLine shows how far a run is: one line that changes on a terminal,
-// else a line for each new thing that is done.
-type progressLine struct {
-	w        io.Writer
-	terminal bool
-	doing    string
-	width    int
-}
-
-func (l *progressLine) show(p load.Progress) {
-	text := fmt.Sprintf("%5.1f s  %s: %d members, %d deliveries", p.Elapsed.Seconds(), p.Doing, p.Joined, p.Deliveries)
-	switch {
-	case l.terminal:
-		l.width = max(l.width, len(text))
-		fmt.Fprintf(l.w, "\r%-*s", l.width, text)
-	case p.Doing != l.doing:
-		fmt.Fprintln(l.w, text)
-	}
-	l.doing = p.Doing
-}
-
-// end leaves the line empty.
-func (l *progressLine) end() {
-	if l.terminal && l.width > 0 {
-		fmt.Fprintf(l.w, "\r%*s\r", l.width, "")
-	}
-}
-
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	s, err := f.Stat()
-	return err == nil && s.Mode()&os.ModeCharDevice != 0
 }
 
 // serverPatience bounds the start and the end of bench's own server.

@@ -97,10 +97,10 @@ func TestTheHelpOfBenchNamesEveryFlagAndScenario(t *testing.T) {
 
 func TestProgressIsALineOnATerminalAndLinesElsewhere(t *testing.T) {
 	var b bytes.Buffer
-	shown := []load.Progress{{Doing: "connecting", Joined: 1}, {Doing: "connecting", Joined: 2}, {Doing: "measuring"}}
+	shown := [][2]string{{"connecting", "connecting: 1"}, {"connecting", "connecting: 2"}, {"measuring", "measuring: 茶"}}
 	plain := &progressLine{w: &b}
 	for _, p := range shown {
-		plain.show(p)
+		plain.say(p[0], p[1])
 	}
 	plain.end()
 	if got := strings.Count(b.String(), "\n"); got != 2 || strings.Contains(b.String(), "\r") {
@@ -109,7 +109,7 @@ func TestProgressIsALineOnATerminalAndLinesElsewhere(t *testing.T) {
 	b.Reset()
 	line := &progressLine{w: &b, terminal: true}
 	for _, p := range shown {
-		line.show(p)
+		line.say(p[0], p[1])
 	}
 	line.end()
 	if strings.Contains(b.String(), "\n") || !strings.HasSuffix(b.String(), "\r") {

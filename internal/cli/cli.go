@@ -51,6 +51,9 @@ func commands() []command {
 	return []command{
 		{"serve", "run the chat server (also when no command is given)", (*program).runServe, serveText},
 		{"doctor", "look for what is wrong on this machine, and what to do about it", (*program).runDoctor, doctorText},
+		{"backup", "save the SQLite database to a file, while the server runs", (*program).runBackup, backupText},
+		{"restore", "put a backup in the place of the SQLite database", (*program).runRestore, restoreText},
+		{"migrate-store", "copy everything from SQLite to PostgreSQL, or back", (*program).runMigrate, migrateText},
 		{"bench", "measure what a server can do on this machine", (*program).runBench, benchText},
 		{"version", "print version, Go version and commit", (*program).runVersion, versionText},
 		{"help", "print this, or the help of one command", (*program).runHelp, helpText},

@@ -74,7 +74,7 @@ func TestAMistakeIsFoundBeforeAnythingStarts(t *testing.T) {
 		args []string
 		want string
 	}{
-		"an unknown command":         {[]string{"lobby"}, `teahouse: unknown command "lobby": say one of serve, doctor, bench, version, help`},
+		"an unknown command":         {[]string{"lobby"}, `teahouse: unknown command "lobby": say one of serve, doctor, backup, restore, migrate-store, bench, version, help`},
 		"a misspelt command":         {[]string{"sevre"}, `teahouse: unknown command "sevre": did you mean serve?`},
 		"help of an unknown command": {[]string{"help", "versoin"}, `did you mean version?`},
 		"an unknown flag":            {[]string{"--lisen=:1"}, `teahouse: unknown flag --lisen: did you mean --listen?`},

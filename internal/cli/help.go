@@ -25,7 +25,7 @@ Usage:
 Commands:
 `)
 	for _, c := range commands() {
-		fmt.Fprintf(&b, "  %-9s%s\n", c.name, c.help)
+		fmt.Fprintf(&b, "  %-15s%s\n", c.name, c.help)
 	}
 	b.WriteString("\nFlags of serve:\n")
 	b.WriteString(config.Help())
