@@ -15,7 +15,7 @@ import (
 func TestACopyOntoAFullDiskSaysSoAndGoesOnWithSpace(t *testing.T) {
 	disk := smallDisk(t)
 	from, to := filepath.Join(t.TempDir(), "teahouse.db"), filepath.Join(disk, "teahouse.db")
-	furnish(t, from, 9000)
+	furnish(t, from, 1000, everyRune()...)
 	want, epoch := readAt(t, from)
 	for range 2 {
 		if _, err := sqlstore.Copy(t.Context(), from, to, sqlstore.CopyOptions{Log: quiet}); !errors.Is(err, sqlstore.ErrUnwritable) {
@@ -39,7 +39,7 @@ func TestABackupOntoAFullDiskLeavesWhatWasThere(t *testing.T) {
 	mustAppend(t, s, said("lobby", "one", 1))
 	closeStore(t, s)
 	mustBackup(t, path, file, sqlstore.BackupOptions{})
-	furnish(t, path, 9000)
+	furnish(t, path, 1000, everyRune()...)
 	if _, err := sqlstore.Backup(t.Context(), path, file, sqlstore.BackupOptions{Replace: true}); !errors.Is(err, sqlstore.ErrUnwritable) {
 		t.Fatalf("onto a full disk: %v", err)
 	}

@@ -60,9 +60,9 @@ func everyRune() []string {
 	return append(texts, b.String())
 }
 
-// furnish makes a store at an address with rooms of many sizes, names and texts
-// of all kinds, and people with logins.
-func furnish(t *testing.T, at string, messages int) {
+// furnish makes a store at an address with rooms of many sizes and names, and
+// people with logins; texts are said besides.
+func furnish(t *testing.T, at string, messages int, texts ...string) {
 	t.Helper()
 	s := openAt(t, at)
 	defer closeStore(t, s)
@@ -75,7 +75,7 @@ func furnish(t *testing.T, at string, messages int) {
 			At: time.UnixMilli(17e11 + int64(len(batch))), Create: true,
 		})
 	}
-	for i, text := range everyRune() {
+	for i, text := range texts {
 		say("每个字", text, i%3)
 	}
 	for i := range messages {
@@ -151,7 +151,7 @@ func TestACopyIsTheSameLogThereAndBackAgain(t *testing.T) {
 		filepath.Join(dir, "last", "teahouse.db"),
 		filepath.Join(dir, "and one more", "teahouse.db"),
 	}
-	furnish(t, places[0], 9000)
+	furnish(t, places[0], 9000, everyRune()...)
 	want, epoch := readAt(t, places[0])
 	for i, to := range places[1:] {
 		from := places[i]
