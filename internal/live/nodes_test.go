@@ -58,6 +58,14 @@ func (e *end) Follow(ctx context.Context, groups []string) error {
 
 func (e *end) Unfollow(_ context.Context, groups []string) error { return e.change(groups, false) }
 
+// jam sets stuck, once nothing moves.
+func (s *street) jam(stuck chan struct{}) {
+	synctest.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stuck = stuck
+}
+
 // wait waits while the street is stuck.
 func (s *street) wait(ctx context.Context) error {
 	s.mu.Lock()
@@ -253,7 +261,7 @@ func TestAMessageDoesNotWaitForTheBroker(t *testing.T) {
 		one, _ := openNode(t, &s, store)
 		two, _ := openNode(t, &s, store)
 		a, b := one.enter(t, 1, "lobby"), two.enter(t, 2, "lobby")
-		s.stuck = make(chan struct{})
+		s.jam(make(chan struct{}))
 		start := time.Now()
 		for i := range 3 {
 			a.say(wire.Post{Room: "lobby", Nonce: fmt.Sprint(i), Text: "hi"})
@@ -296,7 +304,7 @@ func TestAJoinWaitsASecondForTheBrokerAndIsToldOfTheGap(t *testing.T) {
 			t.Error("nobody was told that events may be missing")
 		}
 		start = time.Now()
-		s.stuck = nil
+		s.jam(nil)
 		a.say(wire.Join{Room: "fifth"})
 		next[wire.Joined](a)
 		if took := time.Since(start); took != 0 || !end.follows[groups(one.service.Epoch()).of("fifth")] {
