@@ -157,7 +157,8 @@ func copyPages(ctx context.Context, conn *sql.Conn, to string, progress func(pag
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(inherit(f), f.Close()); err != nil {
+	defer f.Close() // what is in it is synced, here and in settle
+	if err := inherit(f); err != nil {
 		return err
 	}
 	return conn.Raw(func(c any) error {
@@ -174,6 +175,10 @@ func copyPages(ctx context.Context, conn *sql.Conn, to string, progress func(pag
 		for more := true; more && err == nil; {
 			start := time.Now()
 			if more, err = b.Step(stepPages); err != nil {
+				break
+			}
+			// All of it at the end would make commits wait for the disk.
+			if err = f.Sync(); err != nil {
 				break
 			}
 			if progress != nil {
