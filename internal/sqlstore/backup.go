@@ -137,8 +137,8 @@ func holding(ctx context.Context, conn *sql.Conn) (a Archive, err error) {
 	case version > len(steps):
 		return a, fmt.Errorf("%w: its schema is version %d, this Teahouse knows up to %d", ErrNewer, version, len(steps))
 	}
-	if copied, err := copiedFrom(ctx, conn); err != nil || copied != "" {
-		return a, errors.Join(err, ErrUnfinished)
+	if err := finished(ctx, conn); err != nil {
+		return a, err
 	}
 	const count = `SELECT (SELECT count(*) FROM rooms), (SELECT coalesce(sum(last_seq), 0) FROM rooms), (SELECT count(*) FROM users)`
 	if err := conn.QueryRowContext(ctx, count).Scan(&a.Rooms, &a.Messages, &a.People); err != nil {

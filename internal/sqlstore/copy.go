@@ -244,6 +244,15 @@ func copiedFrom(ctx context.Context, conn *sql.Conn) (string, error) {
 	return source, nil
 }
 
+// finished is an error when a database is an unfinished copy.
+func finished(ctx context.Context, conn *sql.Conn) error {
+	copied, err := copiedFrom(ctx, conn)
+	if err == nil && copied != "" {
+		err = ErrUnfinished
+	}
+	return err
+}
+
 // claim marks the target as an unfinished copy of the source, or finds that it
 // is one, and reads how far it is. Once it has locked the tables, nothing that an
 // earlier run sent is still to be stored.

@@ -254,5 +254,8 @@ func unfinished(t *testing.T, at string) string {
 	if _, err := sqlstore.Open(t.Context(), at, quiet); !errors.Is(err, sqlstore.ErrUnfinished) || !strings.Contains(err.Error(), "migrate-store") {
 		t.Fatalf("a server opens an unfinished copy: %v", err)
 	}
+	if _, err := sqlstore.Look(t.Context(), at, false); !errors.Is(err, sqlstore.ErrUnfinished) {
+		t.Fatalf("who only looks is not told: %v", err)
+	}
 	return at
 }

@@ -144,10 +144,8 @@ func (s *Sight) count(ctx context.Context, d dialect, conn *sql.Conn) error {
 	if s.Schema == 0 {
 		return nil
 	}
-	if copied, err := copiedFrom(ctx, conn); err != nil {
+	if err := finished(ctx, conn); err != nil {
 		return err
-	} else if copied != "" {
-		return ErrUnfinished
 	}
 	const all = `SELECT count(*), CAST(coalesce(sum(last_seq), 0) AS BIGINT) FROM rooms`
 	if err := conn.QueryRowContext(ctx, all).Scan(&s.Rooms, &s.Entries); err != nil {

@@ -17,6 +17,10 @@
 // idle transactions after seconds, and each call of the store has a deadline.
 // When the answer of a commit was lost, the next write first ends the session
 // that was left behind; so what is not stored then never will be.
+//
+// Backup saves a SQLite database while it is served, and Restore puts one back.
+// Copy moves a log to another database of either kind. What they make is whole,
+// or is no database that anything opens.
 package sqlstore
 
 import (
@@ -195,10 +199,8 @@ func (s *Store) upgrade(ctx context.Context) error {
 	if err := s.migrateAll(ctx); err != nil {
 		return err
 	}
-	if copied, err := copiedFrom(ctx, s.writer.conn); err != nil {
+	if err := finished(ctx, s.writer.conn); err != nil {
 		return err
-	} else if copied != "" {
-		return ErrUnfinished
 	}
 	var err error
 	if s.settings, err = loadSettings(ctx, s.writer.conn); err != nil {
