@@ -25,11 +25,11 @@ var plants = []plant{
 		"	_ = c.Send(frame(wire.Ack{Ref: ref, Room: room, Nonce: f.Nonce, Seq: 1 << 40}))\n	err = r.server.service.Submit(",
 	}, "TestKilledUnderLoad"},
 	{"drops a message on its way out", "internal/live/event.go", []string{
-		"		if err := layer.GroupSend(", "		if m.Seq%40 == 0 {\n			return\n		}\n		if err := layer.GroupSend(",
+		"	if err := s.layer.GroupSend(", "	if e.Seq%40 == 0 {\n		return\n	}\n	if err := s.layer.GroupSend(",
 	}, "TestEverybodyHearsTheSame"},
 	{"sends a message twice", "internal/live/event.go", []string{
-		"		if err := layer.GroupSend(",
-		"		_ = layer.GroupSend(context.Background(), name.of(room), e)\n		if err := layer.GroupSend(",
+		"	if err := s.layer.GroupSend(",
+		"	_ = s.layer.GroupSend(context.Background(), group, e)\n	if err := s.layer.GroupSend(",
 	}, "TestEverybodyHearsTheSame"},
 	{"goes on one too late after a replay", "internal/live/join.go", []string{
 		"hold.Release(replay.Last)", "hold.Release(replay.Last + 1)",
@@ -42,7 +42,7 @@ var plants = []plant{
 		"p, err := s.page(ctx, r.Room, Range{Before: -1, After: after,", "p, err := s.page(ctx, r.Room, Range{Before: -1, After: after + 1,",
 	}, "TestAStorm"},
 	{"takes another text for a repeated nonce", "internal/sqlstore/append.go", []string{
-		"if m.Text != a.batch[i].Text {", "if false {",
+		"if m.Text != d.Text {", "if false {",
 	}, "TestANonceStandsForOneTextForEver"},
 }
 
