@@ -69,7 +69,10 @@ func openPair(t *testing.T) *pair {
 	return p
 }
 
+// fate sets what becomes of events from now on: those that are on their way
+// to the broker have met what was set before.
 func (p *pair) fate(f fate) {
+	synctest.Wait()
 	p.street.mu.Lock()
 	defer p.street.mu.Unlock()
 	p.street.fate = f
@@ -221,6 +224,7 @@ func TestAStoreThatIsGoneDelaysWhatIsMissingAndNothingElse(t *testing.T) {
 		if took := time.Since(start); took > 2*time.Second {
 			t.Errorf("took %v", took)
 		}
+		synctest.Wait()
 		if s := p.two.Stats().Tails; s.Failing || s.Behind != 0 {
 			t.Errorf("afterwards: %+v", s)
 		}

@@ -23,7 +23,7 @@ type Budget struct {
 	waiting atomic.Int64
 	shed    atomic.Uint64
 
-	pass sync.Mutex // held by whoever sheds; the only lock under which others' are taken, one at a time
+	pass sync.Mutex // held by whoever sheds, who takes those of connections under it, one at a time
 
 	// guarded by mu, which may be taken with a connection's held
 	mu     sync.Mutex

@@ -67,8 +67,8 @@ type ring struct {
 	cqTail  *uint32
 	cqMask  uint32
 	cqEntry []completion
-	conns   []*Conn // of the writes added, locked
 	results [ringSize]int32
+	batch
 }
 
 // newRing makes a ring. Kernels before 5.6 cannot, and containers may not.
@@ -78,7 +78,7 @@ func newRing() (r *ring, err error) {
 	if errno != 0 {
 		return nil, fmt.Errorf("io_uring_setup: %w", errno)
 	}
-	r = &ring{fd: int(fd), conns: make([]*Conn, 0, ringSize)}
+	r = &ring{fd: int(fd)}
 	syscall.CloseOnExec(r.fd)
 	defer func() {
 		if err != nil {

@@ -10,8 +10,8 @@ const ringSize = 0
 // ring is many writes in one call: only Linux has that, so there is none here,
 // and none of its methods is called.
 type ring struct {
-	conns   []*Conn
 	results []int32
+	batch
 }
 
 func newRing() (*ring, error) { return nil, errors.ErrUnsupported }

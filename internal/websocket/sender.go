@@ -61,6 +61,13 @@ func (s *Sender) Write(run []byte, n int, to func(i int) RunWriter) {
 	s.rings <- r
 }
 
+// batch is what one call to the system is for.
+type batch struct {
+	conns  []*Conn     // of the writes added, locked
+	alone  []RunWriter // to be written to when conns are let go
+	behind []*Budget   // of those of conns whose socket did not take all
+}
+
 // take returns a ring that nobody uses, nil when there is none.
 func (s *Sender) take() *ring {
 	if s.off.Load() {
@@ -83,15 +90,16 @@ func (s *Sender) take() *ring {
 }
 
 // write gives the run to the connections from i on, as many as the ring has room
-// for, and returns the first that it has not dealt with. A connection that is in use by others, or
-// has something queued, is written to by itself: those that are written to
-// together are locked together, so none of them may be waited for.
+// for, and returns the first that it has not dealt with. Those that are written
+// to together are locked together, in an order that nobody shares: until the
+// last is let go nothing may be waited for. So a connection that is in use by
+// others, or has something queued, is written to by itself, after the others.
 func (r *ring) write(run []byte, i, n int, to func(i int) RunWriter) (next int) {
-	for ; i < n && len(r.conns) < ringSize; i++ {
+	for ; i < n && len(r.conns) < ringSize && len(r.alone) < ringSize; i++ {
 		w := to(i)
 		c, ok := w.(*Conn)
 		if !ok || !c.ready() {
-			_ = w.Write(run)
+			r.alone = append(r.alone, w)
 			continue
 		}
 		r.add(int(c.fd), run)
@@ -99,11 +107,24 @@ func (r *ring) write(run []byte, i, n int, to func(i int) RunWriter) (next int) 
 	}
 	r.submit(run)
 	for k, c := range r.conns {
-		c.took(run, r.results[k])
+		if c.took(run, r.results[k]) {
+			r.behind = append(r.behind, c.o.Budget)
+		}
 	}
-	clear(r.conns)
-	r.conns = r.conns[:0]
+	for _, b := range r.behind {
+		b.hold()
+	}
+	for _, w := range r.alone {
+		_ = w.Write(run)
+	}
+	r.conns, r.behind, r.alone = emptied(r.conns), emptied(r.behind), emptied(r.alone)
 	return i
+}
+
+// emptied returns l without its elements, and lets go of what they point to.
+func emptied[T any](l []T) []T {
+	clear(l)
+	return l[:0]
 }
 
 // ready locks a connection whose socket is to be tried with a whole run next,
@@ -119,16 +140,15 @@ func (c *Conn) ready() bool {
 	return false
 }
 
-// took ends what ready began: the socket took n bytes of the run, or failed.
-func (c *Conn) took(run []byte, result int32) {
-	whole := int(result) == len(run)
-	if !whole {
-		n, err := sendResult(result)
-		c.afterTry(run, n, err, 0)
-		c.account()
+// took ends what ready began: the socket took so many bytes of the run, or
+// failed. It reports whether something had to be queued.
+func (c *Conn) took(run []byte, result int32) (behind bool) {
+	defer c.mu.Unlock()
+	if int(result) == len(run) {
+		return false
 	}
-	c.mu.Unlock()
-	if !whole {
-		c.o.Budget.hold()
-	}
+	n, err := sendResult(result)
+	c.afterTry(run, n, err, 0)
+	c.account()
+	return true
 }

@@ -46,8 +46,8 @@ func inOrder(t *testing.T, c *client, senders int, n uint32) {
 	}
 }
 
-// Two senders and a writer use the same 150 connections at once: more than a
-// ring takes, one of them without a descriptor, one that reads late, through
+// Two senders, each from its own end, and a writer use the same 150 connections
+// at once: more than a ring takes, one of them without a descriptor, one that reads late, through
 // small buffers, so that runs are torn.
 func TestASenderLosesAndReordersNothing(t *testing.T) {
 	eachSender(t, func(t *testing.T, s *Sender) {
@@ -73,7 +73,12 @@ func TestASenderLosesAndReordersNothing(t *testing.T) {
 		for sender := range uint32(2) {
 			writing.Go(func() {
 				for n := range uint32(frames) {
-					s.Write(numbered(sender, n, 8000), members, func(i int) RunWriter { return peers[i].Conn })
+					s.Write(numbered(sender, n, 8000), members, func(i int) RunWriter {
+						if sender == 1 {
+							i = members - 1 - i
+						}
+						return peers[i].Conn
+					})
 				}
 			})
 		}
@@ -123,6 +128,26 @@ func TestASenderSkipsWhoIsGoneAndCutsWhoIsTooSlow(t *testing.T) {
 		s.Write(nil, members, func(i int) RunWriter { return peers[i].Conn }) // nothing is nothing
 		clients[0].send(OpText, "fine")
 		clients[0].expect(OpText, "fine")
+	})
+}
+
+// TestASenderKeepsToTheBudget: nobody reads, and one call makes so much wait that
+// some have to go at once.
+func TestASenderKeepsToTheBudget(t *testing.T) {
+	eachSender(t, func(t *testing.T, s *Sender) {
+		const limit = 1 << 20
+		budget := NewBudget(limit)
+		server := newServer(t, &Options{Budget: budget}, nil)
+		peers := make([]*peer, sendTogether)
+		for i := range peers {
+			var c *client
+			c, peers[i] = server.connect(t)
+			narrow(t, c, peers[i])
+		}
+		s.Write(numbered(0, 0, limit/2), len(peers), func(i int) RunWriter { return peers[i].Conn })
+		if w := budget.Waiting(); w > limit || w == 0 || budget.Shed() == 0 {
+			t.Fatalf("%d bytes wait, %d connections were cut", w, budget.Shed())
+		}
 	})
 }
 
