@@ -35,7 +35,7 @@ var plants = []plant{
 		"hold.Release(replay.Last)", "hold.Release(replay.Last + 1)",
 	}, "TestAStorm"},
 	{"follows a room only after it was read", "internal/live/join.go", []string{
-		"	hold, err := c.GroupJoin(", "	early, earlyErr := r.server.service.Resume(ctx, room, at)\n	hold, err := c.GroupJoin(",
+		"	}()\n	hold, err := c.GroupJoin(", "	}()\n	early, earlyErr := r.server.service.Resume(ctx, room, at)\n	hold, err := c.GroupJoin(",
 		"replay, err := r.server.service.Resume(read, room, at)", "replay, err := early, earlyErr",
 	}, "TestAStorm"},
 	{"resumes one too late", "internal/chat/read.go", []string{
