@@ -17,6 +17,7 @@ import (
 const (
 	Teahouse    = "teahouse"
 	TeahouseRAM = "teahouse-ram"
+	Toolkit     = "toolkit"
 	LimitC      = "limit"
 	CentrifugeG = "centrifuge"
 	CentrifugeM = "centrifuge-small"
@@ -32,6 +33,7 @@ func All() []Peer {
 	return []Peer{
 		teahouse(Teahouse, "", ""),
 		teahouse(TeahouseRAM, ", log in memory", " Its log is on a file system in memory, which shows what the disk costs."),
+		toolkit(),
 		Limit(RunBytes),
 		centrifugeG(CentrifugeG, "", "Tuned for CPU, by the fastest of eight settings that were tried: write delay 10 ms, no bound on messages per frame, a writing goroutine each, commands on the read loop.", "-timer=false", "-off-loop=false"),
 		centrifugeG(CentrifugeM, ", tuned for memory", "Tuned for memory as its documentation advises for many idle connections: write delay 10 ms with a timer in place of the writing goroutine, commands off the read loop.", "-timer=true", "-off-loop=true"),
@@ -74,6 +76,20 @@ func teahouse(name, title, about string) Peer {
 		version: asks("..", "git", "describe", "--always", "--dirty"),
 		command: func(w *Workshop, port, folder string) []string {
 			return []string{w.program("teahouse"), "serve", "--listen", "127.0.0.1:" + port, "--limits", "off", "--data", folder, "--log-level", "warn"}
+		},
+	}
+}
+
+// toolkit is what Teahouse is built from, without what it is built for.
+func toolkit() Peer {
+	return Peer{
+		Name: Toolkit, Title: "Teahouse's toolkit alone", Protocol: Channels{},
+		About: "examples/chat: the consumer of the original application on package channels, one process. Like the peers it stores nothing, so it shows what the log and the rich protocol cost.",
+		rings: true,
+		needs: []need{needGo}, build: goBuild("..", "./examples/chat", "toolkit"),
+		version: asks("..", "git", "describe", "--always", "--dirty"),
+		command: func(w *Workshop, port, _ string) []string {
+			return []string{w.program("toolkit"), "-listen", "127.0.0.1:" + port}
 		},
 	}
 }

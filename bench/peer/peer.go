@@ -28,6 +28,7 @@ type Peer struct {
 	env     []string                                        // added to the caller's
 	inRAM   bool                                            // its folder is on a file system in memory
 	admin   bool                                            // it takes --admin, as Teahouse does
+	rings   bool                                            // it writes through io_uring, past the kernel's count of writes
 }
 
 // need is a file that must be there, and the Debian package it comes from.

@@ -125,7 +125,7 @@ func plan(scenario string, rooms, members int) load.Plan {
 }
 
 func saturated() []Scenario {
-	quick := compared(peer.CentrifugeG, peer.Socketio, peer.Hub, peer.Loop)
+	quick := compared(peer.Toolkit, peer.CentrifugeG, peer.Socketio, peer.Hub, peer.Loop)
 	all := slices.Concat(quick, entries(peer.ChannelsA, peer.ChannelsS))
 	figures := []Figure{cpuPerDelivery, perWrite, perSecond, serverCores}
 	list := []Scenario{
@@ -140,7 +140,7 @@ func saturated() []Scenario {
 		},
 		{
 			Name: "1x10000", Title: "One room of 10,000, saturated, 64-byte texts", Plan: plan(load.Fanout, 1, 10_000),
-			Entries: compared(peer.CentrifugeG, peer.Socketio, peer.Hub),
+			Entries: compared(peer.Toolkit, peer.CentrifugeG, peer.Socketio, peer.Hub),
 			Goal:    "at most 1.3 times the limit.",
 		},
 	}
@@ -158,7 +158,7 @@ func saturated() []Scenario {
 
 func atRate() []Scenario {
 	figures := []Figure{p50, p99, cpuPerDelivery}
-	pair := entries(peer.Loop, peer.Teahouse, peer.TeahouseRAM)
+	pair := entries(peer.Loop, peer.Teahouse, peer.TeahouseRAM, peer.Toolkit)
 	const about = "Posts are due by the clock, at a tenth of the rate at which the plain loop is saturated; latency counts from the time a post is due until each member has it. Ratios are to the plain loop."
 	const goal = "p50 and p99 at most 1.2 times those of the plain loop."
 	list := []Scenario{
