@@ -3,6 +3,7 @@ package channels
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 )
 
@@ -55,7 +56,7 @@ func (e *Endpoint) Drain(ctx context.Context, over time.Duration, code int, reas
 	case <-ctx.Done():
 	}
 	e.mu.Lock()
-	conns, left := e.snapshot(), e.active
+	conns, left := e.snapshot(), e.active-e.held
 	e.mu.Unlock()
 	for _, c := range conns {
 		c.cancel()
@@ -94,10 +95,14 @@ func (e *Endpoint) closeAll(ctx context.Context, conns []*Conn, over time.Durati
 			<-turns
 			continue
 		}
+		turn := sync.OnceFunc(func() { <-turns })
 		go func() { // drained waits for it
-			defer e.exit(nil)
-			defer func() { <-turns }()
-			c.finishAndClose(f, closeConn)
+			defer e.letGo()
+			defer turn()
+			c.finishAndClose(f, func() {
+				closeConn(c)
+				turn() // though its method may go on, the next need not wait for that
+			})
 		}()
 	}
 }
@@ -122,17 +127,26 @@ func (e *Endpoint) hold(c *Conn) bool {
 	_, lives := e.conns[c]
 	if lives {
 		e.active++
+		e.held++
 	}
 	return lives
 }
 
+// letGo ends what hold began.
+func (e *Endpoint) letGo() {
+	e.mu.Lock()
+	e.held--
+	e.mu.Unlock()
+	e.exit(nil)
+}
+
 // finishAndClose lets the consumer finish and closes the connection before
 // another of its methods runs; when that takes too long, it is closed first.
-func (c *Conn) finishAndClose(f Finisher, closeConn func(*Conn)) {
-	late := time.AfterFunc(finishWithin, func() { closeConn(c) })
+func (c *Conn) finishAndClose(f Finisher, closeIt func()) {
+	late := time.AfterFunc(finishWithin, closeIt)
 	defer late.Stop()
 	err := c.consume(func() error {
-		defer closeConn(c)
+		defer closeIt()
 		if !c.connected || c.closing.Load() {
 			return nil
 		}

@@ -148,6 +148,57 @@ func TestAConsumerFinishesBeforeItsConnectionIsClosed(t *testing.T) {
 	}
 }
 
+// deaf is a consumer whose Receive does not end with its connection.
+type deaf struct {
+	finisher
+	end chan struct{}
+}
+
+func (d *deaf) Receive(context.Context, *channels.Conn, channels.Frame) error {
+	<-d.end
+	return nil
+}
+
+// More connections than may finish at the same time are busy for longer than the
+// shutdown lasts. The others are closed as they should be, and the error counts
+// each once.
+func TestWhoCannotFinishKeepsNobodyBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const busy, idle = 600, 20
+		end, open := make(chan struct{}), make(chan struct{})
+		close(open)
+		e := channels.Handler(func() channels.Consumer {
+			return &deaf{finisher: finisher{open: open}, end: end}
+		}, &channels.Options{Logger: slog.New(slog.DiscardHandler)})
+		clients := make([]*channelstest.Client, busy+idle)
+		for i := range clients {
+			clients[i] = channelstest.New(t, e, "/")
+			clients[i].Connect()
+			if i < busy {
+				clients[i].SendText("a")
+			}
+		}
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		err := e.Shutdown(ctx, 1012, nil)
+		if err == nil || !strings.Contains(err.Error(), "600 connections left") {
+			t.Errorf("got %v", err)
+		}
+		for i, c := range clients {
+			if i >= busy {
+				if got := c.ReceiveText(); got != "goodbye" {
+					t.Errorf("client %d: %q", i, got)
+				}
+			}
+			if code, _ := c.Closed(); code != 1012 {
+				t.Errorf("client %d was closed with %d", i, code)
+			}
+		}
+		close(end)
+	})
+}
+
 func TestAFrameThatWaitedForFinishIsNotTaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &finisher{open: make(chan struct{})}

@@ -84,7 +84,8 @@ type Endpoint struct {
 	// guarded by mu
 	mu      sync.Mutex
 	conns   map[*Conn]struct{} // accepted and not yet disconnected
-	active  int                // these, and requests not yet accepted
+	active  int                // these, requests not yet accepted, and held
+	held    int                // connections that finish: see Finisher
 	closing bool
 	drained chan struct{} // closed when closing and nothing is active
 	recheck rechecks
