@@ -18,9 +18,10 @@ const (
 	sysSetup = 425
 	sysEnter = 426
 
-	opSend         = 26      // IORING_OP_SEND
+	opSend         = 26      // IORING_OP_SEND, since Linux 5.6
 	enterGetEvents = 1 << 0  // IORING_ENTER_GETEVENTS
-	featSingleMmap = 1 << 0  // IORING_FEAT_SINGLE_MMAP
+	featSingleMmap = 1 << 0  // IORING_FEAT_SINGLE_MMAP, since 5.4
+	featRWCurPos   = 1 << 3  // IORING_FEAT_RW_CUR_POS, which shows 5.6
 	offSQEntries   = 1 << 28 // IORING_OFF_SQES
 )
 
@@ -85,7 +86,7 @@ func newRing() (r *ring, err error) {
 			r.close()
 		}
 	}()
-	if p.features&featSingleMmap == 0 {
+	if p.features&featSingleMmap == 0 || p.features&featRWCurPos == 0 {
 		return nil, syscall.ENOSYS
 	}
 	const access, kind = syscall.PROT_READ | syscall.PROT_WRITE, syscall.MAP_SHARED | syscall.MAP_POPULATE
@@ -130,25 +131,27 @@ func (r *ring) add(fd int, run []byte) {
 }
 
 // submit does the writes that were added, one for each of r.conns, and puts what
-// came of each into r.results.
-func (r *ring) submit(run []byte) {
+// came of each into r.results. A write that an error came before has taken
+// nothing. A write that must not wait is done before the call returns, so of
+// those that the kernel has accepted none is left when the next call fails.
+func (r *ring) submit(run []byte) error {
 	n := len(r.conns)
 	if n == 0 {
-		return
+		return nil
 	}
+	clear(r.results[:n])
 	atomic.StoreUint32(r.sqTail, *r.sqTail+uint32(n))
 	for left, answered := n, 0; answered < n; {
-		// A write that must not wait is done before the call returns. The kernel
-		// may take a part of them only, when it is short of memory.
 		took, _, errno := syscall.Syscall6(sysEnter, uintptr(r.fd), uintptr(left), uintptr(left), enterGetEvents, 0, 0)
+		answered += r.collect()
 		if errno == 0 {
 			left -= int(took)
-		} else if errno != syscall.EINTR && errno != syscall.EAGAIN && errno != syscall.EBUSY {
-			panic(fmt.Sprintf("websocket: io_uring_enter: %v", errno)) // wrong use of it
+		} else if errno != syscall.EINTR {
+			return fmt.Errorf("io_uring_enter: %w", errno)
 		}
-		answered += r.collect()
 	}
 	runtime.KeepAlive(run)
+	return nil
 }
 
 // collect takes the answers that are there.
@@ -161,16 +164,4 @@ func (r *ring) collect() (n int) {
 	}
 	atomic.StoreUint32(r.cqHead, head)
 	return n
-}
-
-// sendResult is the answer to a write in the words of trySend.
-func sendResult(result int32) (n int, err error) {
-	switch errno := syscall.Errno(-result); {
-	case result >= 0:
-		return int(result), nil
-	case errno == syscall.EAGAIN || errno == syscall.EINTR:
-		return 0, nil // the flusher tries again
-	default:
-		return 0, errno
-	}
 }

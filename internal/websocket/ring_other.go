@@ -20,6 +20,4 @@ func (*ring) close() {}
 
 func (*ring) add(int, []byte) {}
 
-func (*ring) submit([]byte) {}
-
-func sendResult(int32) (int, error) { return 0, errors.ErrUnsupported }
+func (*ring) submit([]byte) error { return errors.ErrUnsupported }

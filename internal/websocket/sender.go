@@ -3,7 +3,12 @@ package websocket
 import (
 	"runtime"
 	"sync/atomic"
+	"time"
 )
+
+// ringsAgain is how long after a failure rings are tried again: the system may
+// have been short of memory or descriptors for a moment, or may never have any.
+const ringsAgain = time.Minute
 
 // sendTogether is the fewest connections that are worth a ring.
 const sendTogether = 16
@@ -16,8 +21,8 @@ const sendTogether = 16
 // Its methods may be called by any goroutine; each writes through a ring of its
 // own, of which there are as many as processors.
 type Sender struct {
-	rings chan *ring  // at rest; nil is one that is yet to be made
-	off   atomic.Bool // the system has no rings for us
+	rings  chan *ring   // at rest; nil is one that is yet to be made
+	failed atomic.Int64 // when the system last had no ring for us, in Unix nanoseconds; 0 is never
 }
 
 // NewSender returns a Sender; end it with Close.
@@ -55,10 +60,18 @@ func (s *Sender) Write(run []byte, n int, to func(i int) RunWriter) {
 		}
 		return
 	}
-	for i := 0; i < n; {
-		i = r.write(run, i, n, to)
+	i, err := 0, error(nil)
+	for i < n && err == nil {
+		i, err = r.write(run, i, n, to)
+	}
+	if err != nil {
+		r.close()
+		r = s.without()
 	}
 	s.rings <- r
+	for ; i < n; i++ {
+		_ = to(i).Write(run)
+	}
 }
 
 // batch is what one call to the system is for.
@@ -70,7 +83,7 @@ type batch struct {
 
 // take returns a ring that nobody uses, nil when there is none.
 func (s *Sender) take() *ring {
-	if s.off.Load() {
+	if at := s.failed.Load(); at != 0 && time.Now().UnixNano() < at+int64(ringsAgain) {
 		return nil
 	}
 	select {
@@ -82,10 +95,15 @@ func (s *Sender) take() *ring {
 		if err == nil {
 			return r
 		}
-		s.off.Store(true)
-		s.rings <- nil
+		s.rings <- s.without()
 	default: // all are in use
 	}
+	return nil
+}
+
+// without notes that the system has no ring for us, and is none.
+func (s *Sender) without() *ring {
+	s.failed.Store(time.Now().UnixNano())
 	return nil
 }
 
@@ -94,7 +112,8 @@ func (s *Sender) take() *ring {
 // to together are locked together, in an order that nobody shares: until the
 // last is let go nothing may be waited for. So a connection that is in use by
 // others, or has something queued, is written to by itself, after the others.
-func (r *ring) write(run []byte, i, n int, to func(i int) RunWriter) (next int) {
+// After an error the ring is of no more use; nobody has missed anything.
+func (r *ring) write(run []byte, i, n int, to func(i int) RunWriter) (next int, err error) {
 	for ; i < n && len(r.conns) < ringSize && len(r.alone) < ringSize; i++ {
 		w := to(i)
 		c, ok := w.(*Conn)
@@ -105,7 +124,7 @@ func (r *ring) write(run []byte, i, n int, to func(i int) RunWriter) (next int) 
 		r.add(int(c.fd), run)
 		r.conns = append(r.conns, c)
 	}
-	r.submit(run)
+	err = r.submit(run)
 	for k, c := range r.conns {
 		if c.took(run, r.results[k]) {
 			r.behind = append(r.behind, c.o.Budget)
@@ -118,7 +137,7 @@ func (r *ring) write(run []byte, i, n int, to func(i int) RunWriter) (next int) 
 		_ = w.Write(run)
 	}
 	r.conns, r.behind, r.alone = emptied(r.conns), emptied(r.behind), emptied(r.alone)
-	return i
+	return i, err
 }
 
 // emptied returns l without its elements, and lets go of what they point to.
@@ -140,15 +159,16 @@ func (c *Conn) ready() bool {
 	return false
 }
 
-// took ends what ready began: the socket took so many bytes of the run, or
-// failed. It reports whether something had to be queued.
+// took ends what ready began: the socket took so many bytes of the run, or gave
+// an error, and then the flusher tries again and sees for itself. It reports
+// whether something had to be queued.
 func (c *Conn) took(run []byte, result int32) (behind bool) {
 	defer c.mu.Unlock()
-	if int(result) == len(run) {
+	n := max(int(result), 0)
+	if n == len(run) {
 		return false
 	}
-	n, err := sendResult(result)
-	c.afterTry(run, n, err, 0)
+	c.afterTry(run, n, nil, 0)
 	c.account()
 	return true
 }
