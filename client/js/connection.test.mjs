@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { me, message, settle, start, welcome } from './fakes.mjs';
+import { echo, eventSources, me, message, settle, start, welcome } from './fakes.mjs';
 
 test('waits double from one second to half a minute, each at random, and a steady connection forgets them', async () => {
   const w = start();
@@ -18,17 +18,34 @@ test('waits double from one second to half a minute, each at random, and a stead
   assert.equal(waits.at(-1), 500);
 });
 
-for (const code of [1012, 1013, 4429]) {
-  for (const ms of [321, 43_210]) {
-    test(`the server says with ${code} to come back after ${ms} ms`, async () => {
-      const w = start();
+for (const ms of [321, 43_210]) {
+  test(`a server that restarts has a time for each, here ${ms} ms, and nothing is added`, async () => {
+    const w = start();
+    w.client.connect();
+    welcome(w).drop(1012, `restart retry_ms=${ms}`);
+    assert.equal(w.client.state.retryAt - w.clock.now(), ms);
+    await w.clock.pass(ms - 1);
+    assert.equal(w.sockets.all.length, 1);
+    await w.clock.pass(1);
+    assert.equal(w.sockets.all.length, 2);
+  });
+}
+
+for (const code of [1013, 4429]) {
+  for (const random of [0, 0.1, 0.9]) {
+    test(`the time that ${code} names is the same for all, so a random one is added that doubles (${random})`, async () => {
+      const w = start({ random: () => random });
       w.client.connect();
-      welcome(w).drop(code, `the room cannot be read, retry_ms=${ms}`);
-      assert.equal(w.client.state.retryAt - w.clock.now(), ms);
-      await w.clock.pass(ms - 1);
-      assert.equal(w.sockets.all.length, 1);
-      await w.clock.pass(1);
-      assert.equal(w.sockets.all.length, 2);
+      const added = [];
+      for (let i = 0; i < 7; i++) {
+        w.sockets.last.open();
+        w.sockets.last.drop(code, 'the room cannot be read, retry_ms=2000');
+        const wait = w.client.state.retryAt - w.clock.now();
+        added.push(wait - 2000);
+        await w.clock.pass(wait);
+        assert.equal(w.sockets.all.length, i + 2);
+      }
+      assert.deepEqual(added, [1000, 2000, 4000, 8000, 16_000, 30_000, 30_000].map((full) => random * full));
     });
   }
 }
@@ -125,6 +142,51 @@ test('a room being joined that is refused without a reference is joined again, a
   assert.equal(socket.of('join').length, 1);
 });
 
+test('a room joined between hello and welcome is asked for, once', async () => {
+  const w = start();
+  w.client.connect();
+  const socket = w.sockets.last;
+  socket.open();
+  const second = w.client.join('second', { after: 0 });
+  second.post('a');
+  w.client.addEventListener('welcome', () => w.client.join('third'));
+  socket.say({ type: 'welcome', ref: 'hello', you: me, epoch: 'e1', limits: {} });
+  assert.deepEqual(socket.of('join').map((j) => j.room), ['lobby', 'second', 'third']);
+  socket.say({ type: 'joined', ref: socket.of('join')[1].ref, room: 'second', after: 0, last: 0, first: true });
+  assert.deepEqual([second.joined, socket.of('post').length], [true, 1]);
+});
+
+test('a room that is refused for good ends alone, says why, and keeps its outbox for the next time', async () => {
+  const w = start();
+  w.client.connect();
+  const socket = welcome(w);
+  const heard = [];
+  const join = () => {
+    const room = w.client.join('second', { after: 0 });
+    room.addEventListener('refused', (e) => heard.push(`${e.detail.code}: ${e.detail.message}`));
+    return room;
+  };
+  const second = join();
+  const { nonce } = second.post('a');
+  socket.say({ type: 'error', ref: socket.of('join').at(-1).ref, room: 'second', code: 'too_many', message: 'Leave one.' });
+  assert.deepEqual([heard, second.refused.code, second.joined], [['too_many: Leave one.'], 'too_many', false]);
+  assert.equal(w.client.state.name, 'open');
+  w.room.post('b');
+  echo(socket, 1);
+  assert.equal(w.log.at(-1), 1);
+  // It is not asked for by itself, but may be again.
+  socket.drop();
+  await w.clock.pass(1000);
+  const next = welcome(w);
+  assert.deepEqual(next.of('join').map((j) => j.room), ['lobby']);
+  const again = join();
+  assert.notEqual(again, second);
+  second.leave();
+  assert.deepEqual([w.client.join('second'), next.of('leave')], [again, []], 'what has ended has nothing to leave');
+  next.say({ type: 'joined', ref: next.of('join').at(-1).ref, room: 'second', after: 0, last: 0, first: true });
+  assert.equal(next.of('post')[0].nonce, nonce);
+});
+
 for (const code of [4401, 4403, 4409]) {
   test(`${code} ends it`, async () => {
     const w = start();
@@ -196,12 +258,8 @@ test('offline is told at once, and online connects at once', async () => {
 });
 
 test('where no socket gets through, a stream and POST do the same', async () => {
-  const streams = [];
-  class EventSource extends EventTarget {
-    constructor(url) { super(); this.url = url; streams.push(this); }
-    close() { this.closed = true; }
-    say(m, epoch = 'e1') { this.dispatchEvent(Object.assign(new Event('message'), { data: JSON.stringify(m), lastEventId: `${epoch}-${m.seq}` })); }
-  }
+  const EventSource = eventSources();
+  const streams = EventSource.all;
   const posts = [];
   const fetch = async (url, init) => {
     posts.push({ url, body: JSON.parse(init.body) });
@@ -233,4 +291,61 @@ test('where no socket gets through, a stream and POST do the same', async () => 
   assert.equal(streams[0].closed, true);
   assert.equal(w.client.state.transport, 'websocket');
   assert.deepEqual([w.sockets.last.of('join')[0].after, w.sockets.last.of('join')[0].epoch], [2, 'e2']);
+});
+
+/** A client on a stream whose pages come when the test answers. */
+async function streaming() {
+  const EventSource = eventSources();
+  const pages = [];
+  const fetch = () => new Promise((resolve) => {
+    pages.push((body, status = 200) => {
+      resolve({ ok: status === 200, status, headers: new Headers(), json: async () => body });
+      return settle();
+    });
+  });
+  const w = start({ after: null, EventSource, fetch });
+  w.client.connect();
+  w.sockets.last.drop();
+  await w.clock.pass(600);
+  w.sockets.last.drop();
+  await settle();
+  assert.deepEqual([w.client.state.transport, pages.length], ['stream', 1]);
+  return { ...w, pages, streams: EventSource.all, open: () => EventSource.all.filter((s) => !s.closed).length };
+}
+
+const page = { messages: [message(1)], first: true, last: true };
+
+test('a line that ends while its first page is on the way opens no stream', async () => {
+  const w = await streaming();
+  w.client.close();
+  await w.pages[0](page);
+  assert.deepEqual(w.streams, []);
+});
+
+test('a room that is left while its first page is on the way opens no stream, and one joined again opens one', async () => {
+  const w = await streaming();
+  w.client.join('second');
+  await w.pages[0](page);
+  w.streams[0].onopen();
+  w.client.join('second').leave();
+  const second = w.client.join('second');
+  await settle();
+  assert.equal(w.pages.length, 3);
+  await w.pages[1](page);
+  assert.equal(w.open(), 1);
+  await w.pages[2](page);
+  assert.equal(w.open(), 2);
+  w.streams.at(-1).onopen();
+  assert.deepEqual([second.position, second.joined], [1, true]);
+  second.leave();
+  assert.equal(w.open(), 1);
+});
+
+test('a server that refuses the only room of a stream is there all the same', async () => {
+  const w = await streaming();
+  await w.pages[0]({ code: 'bad_room', message: 'no' }, 400);
+  assert.deepEqual([w.room.refused.code, w.client.state.name], ['bad_room', 'open']);
+  const sockets = w.sockets.all.length;
+  await w.clock.pass(50_000);
+  assert.deepEqual([w.client.state.name, w.sockets.all.length], ['open', sockets]);
 });

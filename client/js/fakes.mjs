@@ -50,6 +50,20 @@ export function sockets() {
   };
 }
 
+/** A class of fake EventSources that remembers all that were made. */
+export function eventSources() {
+  return class FakeEventSource extends EventTarget {
+    static all = [];
+    constructor(url) {
+      super();
+      this.url = url;
+      FakeEventSource.all.push(this);
+    }
+    close() { this.closed = true; }
+    say(m, epoch = 'e1') { this.dispatchEvent(Object.assign(new Event('message'), { data: JSON.stringify(m), lastEventId: `${epoch}-${m.seq}` })); }
+  };
+}
+
 /** localStorage of one origin, whose changes the other tabs hear. */
 export class Storage {
   #items = new Map();
@@ -63,6 +77,7 @@ export class Storage {
     this.#items.set(k, v);
   }
   removeItem(k) { this.#items.delete(k); }
+  get keys() { return [...this.#items.keys()]; }
 
   /** The storage as one tab has it: others get an event for what it changes. */
   tab(events) {
@@ -90,15 +105,15 @@ export const message = (seq, more = {}) => ({
   type: 'message', room: 'lobby', seq, author: other, text: `text ${seq}`, at: '2026-01-01T00:00:00.000Z', nonce: `n${seq}`, ...more,
 });
 
-/** A client in the room "lobby" with everything around it under control. */
-export function start({ after = 0, storage = new Storage(), ...options } = {}) {
+/** A client in the room "lobby", by whatever name it asks for it, with everything around it under control. */
+export function start({ name = 'lobby', after = 0, storage = new Storage(), ...options } = {}) {
   const clock = new Clock();
   const events = new EventTarget();
   const WebSocket = sockets();
   const client = new Teahouse({
     url: 'http://chat.test/', WebSocket, EventSource: null, events, clock, storage: storage.tab?.(events) ?? storage, random: () => 0.5, you: me, epoch: 'e1', ...options,
   });
-  const room = client.join('lobby', { after });
+  const room = client.join(name, { after });
   const log = [];
   room.addEventListener('message', (e) => log.push(e.detail.message.seq));
   room.addEventListener('reset', () => log.push('reset'));

@@ -16,7 +16,7 @@
 // README.md beside this file is the tour; docs/protocol.md has the frames.
 
 const SUBPROTOCOL = 'teahouse.v1';
-const PREFIX = 'teahouse.outbox/'; // + room + '/' + nonce
+const PREFIX = 'teahouse.outbox/'; // of the keys of the outbox, see keyOf
 const SILENCE = 20_000; // ms without a frame before we ask whether anybody is there
 const ANSWER = 10_000; // ms to wait for that answer
 const OPENING = 8_000; // ms for a socket to open, then for the welcome
@@ -34,6 +34,7 @@ const TRIES = 4; // refusals because the server is busy before an entry is faile
 const SPOKE = 1000; // ms after a message in which its author is not typing, whatever comes late
 const TYPING = 3000; // ms between signs of typing
 const REJOIN = 1000; // ms before a room is joined again when the server names no time
+const NOTHING = 1000; // ms before a page is asked for again that came without what is missing, or not at all
 const RESTART = 1012; // close code of a server that restarts, with a time for this client alone
 const TERMINAL = new Set([4401, 4403, 4409]);
 const TOO_BIG = 1009; // close code (RFC 6455, section 7.4.1) for a frame over the server's bound
@@ -157,6 +158,7 @@ class StreamLine {
   #on;
   #hello = null;
   #welcomed = false;
+  #wanted = new Map(); // room -> ref of its newest join
   #streams = new Map();
 
   constructor(env, base, on) {
@@ -183,9 +185,15 @@ class StreamLine {
     this.#on = null;
     for (const s of this.#streams.values()) s.close();
     this.#streams.clear();
+    this.#wanted.clear();
   }
 
   #frame(f) { this.#on?.frame(f); }
+
+  #welcome() {
+    if (!this.#welcomed) this.#frame({ type: 'welcome', ref: this.#hello?.ref });
+    this.#welcomed = true;
+  }
 
   #end(reason) {
     const on = this.#on;
@@ -212,18 +220,19 @@ class StreamLine {
     if (response.ok) return body;
     const after = Number(response.headers.get('Retry-After')) * 1000;
     const busy = response.status === 429 || response.status >= 500;
-    this.#frame({
-      type: 'error', ...about, code: body.code ?? `http_${response.status}`, message: body.message,
-      retry_ms: body.retry_ms ?? (after || (busy ? 2000 : 0)),
-    });
+    const retry = body.retry_ms ?? (after || (busy ? 2000 : 0));
+    if (!retry) this.#welcome(); // who refuses for good is there
+    this.#frame({ type: 'error', ...about, code: body.code ?? `http_${response.status}`, message: body.message, retry_ms: retry });
     return null;
   }
 
   async #join({ ref, room, after, epoch, limit }) {
     let page = null;
+    this.#wanted.set(room, ref);
     if (after === undefined) {
       page = await this.#ask(this.#url(room, 'messages', { limit: limit || 50 }), {}, { ref });
-      if (!page) return;
+      // Nobody would close the stream of a line that has ended meanwhile, or of a room that was left.
+      if (!page || this.#wanted.get(room) !== ref) return;
     }
     const messages = page?.messages ?? [];
     const from = page ? (messages[0]?.seq ?? 1) - 1 : after;
@@ -236,8 +245,7 @@ class StreamLine {
     stream.onopen = () => {
       if (joined) return;
       joined = true;
-      if (!this.#welcomed) this.#frame({ type: 'welcome', ref: this.#hello?.ref });
-      this.#welcomed = true;
+      this.#welcome();
       this.#frame({ type: 'joined', ref, room, after: from, last, first: page?.first ?? false });
       this.#frame({ type: 'messages', room, messages });
     };
@@ -258,6 +266,7 @@ class StreamLine {
   #leave({ ref, room }) {
     this.#streams.get(room)?.close();
     this.#streams.delete(room);
+    this.#wanted.delete(room);
     this.#frame({ type: 'left', ref, room });
   }
 
@@ -284,6 +293,7 @@ class StreamLine {
  *                               failed (with code and message) or discarded
  *   here     {count}            who is here has changed
  *   typing   {people}           who has been writing in the last seconds
+ *   refused  TeahouseError      the server will not have one in this room: it has ended
  */
 export class Room extends EventTarget {
   name;
@@ -291,6 +301,7 @@ export class Room extends EventTarget {
   people = new Map();
   count = 0;
   joined = false;
+  refused = null; // why the room has ended, a TeahouseError
   all; // whether everything missed is wanted, however much
   #client;
   #env;
@@ -378,8 +389,7 @@ export class Room extends EventTarget {
   }
 
   leave() {
-    this._down();
-    this.#timers.forEach((t) => this.#env.clock.clearTimeout(t));
+    this.#stop();
     this.#client._left(this);
   }
 
@@ -392,6 +402,12 @@ export class Room extends EventTarget {
   }
 
   _forget() { this.position = null; this.#held.clear(); }
+
+  _refuse(f) {
+    this.#stop();
+    this.refused = new TeahouseError(f);
+    emit(this, 'refused', this.refused);
+  }
 
   _frame(f) {
     switch (f.type) {
@@ -438,7 +454,7 @@ export class Room extends EventTarget {
       if (known) this.#drop(known, 'discarded');
       return;
     }
-    const entry = parseEntry(newValue);
+    const entry = parseEntry(this.name, key, newValue);
     if (!entry) return;
     this.#outbox.set(entry.nonce, known ? Object.assign(known, entry) : entry);
     emit(this, 'entry', known ?? entry);
@@ -446,7 +462,7 @@ export class Room extends EventTarget {
   }
 
   #onJoined(f) {
-    if (f.room && f.room !== this.name) this.#client._renamed(this, f.room);
+    if (f.room && f.room !== this.name) this.#rename(f.room);
     if (f.epoch) this.#client.epoch = f.epoch;
     if (f.reset || this.position === null || f.after !== this.position) {
       this._forget();
@@ -538,12 +554,13 @@ export class Room extends EventTarget {
       if (!this.#held.size || !this.joined) return;
       this.#filling = true;
       try {
+        // What is held may have come after the page was read, with a hole of its own before it.
         const page = await this.history({ after: this.position, limit: 200 });
+        this.#accept(page.messages, true);
         this.#filling = false;
-        const held = page.last ? [...this.#held.values()].sort((a, b) => a.seq - b.seq) : [];
-        this.#accept([...page.messages, ...held], true);
+        if (this.#held.size) this.#fill(page.messages.length ? HOLD : NOTHING);
       } catch {
-        if (this.joined) this.#fill(1000);
+        if (this.joined) this.#fill(NOTHING);
       }
     });
   }
@@ -554,32 +571,53 @@ export class Room extends EventTarget {
     this.#outbox.delete(entry.nonce);
     this.#landed(entry.nonce);
     entry.state = state;
-    try { this.#env.storage?.removeItem(PREFIX + this.name + '/' + entry.nonce); } catch { /* gone anyway */ }
+    this.#remove(entry);
     emit(this, 'entry', entry);
+  }
+
+  #remove(entry) {
+    try { this.#env.storage?.removeItem(keyOf(entry)); } catch { /* gone anyway */ }
   }
 
   #save(entry) {
     try {
-      this.#env.storage?.setItem(PREFIX + this.name + '/' + entry.nonce, JSON.stringify(entry));
+      this.#env.storage?.setItem(keyOf(entry), JSON.stringify(entry));
       entry.kept = this.#env.storage !== null;
     } catch {
       entry.kept = false; // full or forbidden: it lives as long as this page
     }
   }
 
+  /** Takes what is kept under the room's name into the outbox, each in its place. */
   #load() {
     const found = [];
     try {
       const s = this.#env.storage;
-      for (let i = 0; i < (s?.length ?? 0); i++) {
-        if (s.key(i)?.startsWith(`${PREFIX}${this.name}/`)) found.push(parseEntry(s.getItem(s.key(i))));
-      }
+      for (let i = 0; i < (s?.length ?? 0); i++) found.push(parseEntry(this.name, s.key(i), s.getItem(s.key(i))));
     } catch { /* forbidden */ }
-    for (const entry of found.filter(Boolean).sort((a, b) => a.at - b.at)) {
+    const fresh = found.filter((entry) => entry && !this.#outbox.has(entry.nonce));
+    for (const entry of fresh) {
       entry.tab = this.#client.tab;
       entry.tries = 0;
       this.#newest = Math.max(this.#newest, entry.at);
       this.#outbox.set(entry.nonce, entry);
+    }
+    this.#outbox = new Map([...this.#outbox].sort(([, a], [, b]) => a.at - b.at));
+    for (const entry of fresh) emit(this, 'entry', entry);
+  }
+
+  /** The server spells the room in its own way, and what is kept goes by that from now on. */
+  #rename(name) {
+    this.#client._renamed(this, name);
+    this.name = name;
+    this.#load();
+    for (const entry of this.#outbox.values()) {
+      const { room, nonce, kept } = entry;
+      if (room === name) continue;
+      entry.room = name;
+      this.#save(entry);
+      if (entry.kept) this.#remove({ room, nonce });
+      else Object.assign(entry, { room, kept }); // no place for it: better where it was than nowhere
     }
   }
 
@@ -589,16 +627,26 @@ export class Room extends EventTarget {
     this._pump();
   }
 
+  #stop() {
+    this._down();
+    this.#timers.forEach((t) => this.#env.clock.clearTimeout(t));
+  }
+
   #after(ms, f) {
     const t = this.#env.clock.setTimeout(() => { this.#timers.delete(t); f(); }, ms);
     this.#timers.add(t);
   }
 }
 
-function parseEntry(json) {
+/** Where an entry is kept: under the name its room had when it was saved. */
+const keyOf = ({ room, nonce }) => `${PREFIX}${room}/${nonce}`;
+
+/** The entry of a room that is kept under key, or null. */
+function parseEntry(room, key, json) {
+  if (!key?.startsWith(keyOf({ room, nonce: '' }))) return null;
   try {
-    const e = JSON.parse(json);
-    return typeof e.nonce === 'string' && typeof e.text === 'string' && Number.isFinite(e.at) ? e : null;
+    const e = { ...JSON.parse(json), room };
+    return typeof e.nonce === 'string' && key === keyOf(e) && typeof e.text === 'string' && Number.isFinite(e.at) ? e : null;
   } catch {
     return null;
   }
@@ -722,13 +770,13 @@ export class Teahouse extends EventTarget {
   }
 
   _left(room) {
+    if (this.#rooms.get(room.name) !== room) return;
     this.#rooms.delete(room.name);
     this._send({ type: 'leave', room: room.name });
   }
 
   _renamed(room, name) {
     this.#rooms.delete(room.name);
-    room.name = name;
     this.#rooms.set(name, room);
   }
 
@@ -789,6 +837,8 @@ export class Teahouse extends EventTarget {
       this.#unopened = 0;
       this.#patience = PROVEN;
     }
+    const asked = new Set([...this.#joins.values(), ...this.#again.keys()]);
+    for (const room of this.#rooms.values()) if (!room.joined && !asked.has(room)) this._join(room); // since hello
     this.#set({ name: 'open' });
     this.#listen();
     if (this.#line.transport === 'stream') this.#look();
@@ -807,8 +857,8 @@ export class Teahouse extends EventTarget {
     } else if (f.retry_ms > 0) {
       this.#joinAgain(room, f);
     } else {
-      this.#hangUp();
-      this.#set({ name: 'closed', code: f.code, reason: f.message });
+      this.#rooms.delete(room.name);
+      room._refuse(f);
     }
   }
 
@@ -921,7 +971,9 @@ export class Teahouse extends EventTarget {
       this.#attempts = -1;
     }
     const full = Math.min(LONGEST, this.#first * 2 ** Math.max(this.#attempts++, 0));
-    let wait = asked ?? this.#env.random() * full;
+    // A restart gives a time to each client; any other end may give one time to all.
+    const mine = code === RESTART && asked !== undefined;
+    let wait = (asked ?? 0) + (mine ? 0 : this.#env.random() * full);
     if (code === 1013 && asked === undefined) wait = Math.max(wait, 1000);
     if (away) wait = Math.max(wait, ANSWER); // "online" comes first, when it is told
     this.#retry = this.#env.clock.setTimeout(() => this.#attempt(), wait);

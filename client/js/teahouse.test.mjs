@@ -41,6 +41,42 @@ test('a hole is waited for, then asked for', async () => {
   assert.deepEqual(w.log, [1, 2, 3, 4]);
 });
 
+test('a hole before what came while another was filled is asked for too', async () => {
+  const w = start({ after: 10 });
+  w.client.connect();
+  const socket = welcome(w);
+  socket.say(message(12));
+  await w.clock.pass(250);
+  socket.say(message(15)); // after the page was read
+  socket.say({ type: 'history', ref: socket.of('history')[0].ref, room: 'lobby', messages: [message(11), message(12)], first: false, last: true });
+  await w.clock.pass(250);
+  assert.deepEqual(w.log, [11, 12]);
+  const [, asked] = socket.of('history');
+  assert.equal(asked.after, 12);
+  socket.say({ type: 'history', ref: asked.ref, room: 'lobby', messages: [message(13), message(14), message(15)], first: false, last: true });
+  await settle();
+  assert.deepEqual(w.log, [11, 12, 13, 14, 15]);
+  await w.clock.pass(5000);
+  assert.equal(socket.of('history').length, 2);
+});
+
+test('what a page leaves out is not there, and a page without what is missing is asked for once a second', async () => {
+  const w = start({ after: 10 });
+  w.client.connect();
+  const socket = welcome(w);
+  socket.say(message(13));
+  await w.clock.pass(250);
+  const page = (messages) => socket.say({ type: 'history', ref: socket.of('history').at(-1).ref, room: 'lobby', messages, first: false, last: true });
+  page([]);
+  await w.clock.pass(900);
+  assert.equal(socket.of('history').length, 1);
+  await w.clock.pass(200);
+  assert.equal(socket.of('history').length, 2);
+  page([message(12), message(13)]);
+  await w.clock.pass(5000);
+  assert.deepEqual([w.log, socket.of('history').length], [[12, 13], 2]);
+});
+
 test('a hole whose page does not come is asked for again', async () => {
   const w = start();
   w.client.connect();
@@ -98,6 +134,65 @@ test('the outbox survives a reload', () => {
   assert.equal(second.room.outbox[0].text, 'written offline');
   second.client.connect();
   assert.equal(welcome(second).of('post')[0].nonce, nonce);
+});
+
+/** Two visits to a room that the server calls "lobby", asked for by another name. */
+function visits() {
+  const storage = new Storage();
+  return { storage, first: start({ storage, name: 'lobby ' }), reload: () => start({ storage, name: 'lobby ' }) };
+}
+
+test('what was written under the name the server uses is sent after a reload, before what is newer', async () => {
+  const { storage, first, reload } = visits();
+  first.client.connect();
+  welcome(first).drop();
+  first.room.post('written offline');
+  first.client.close();
+  assert.match(storage.keys.join(), /^teahouse\.outbox\/lobby\/\w+$/);
+  const second = reload();
+  await second.clock.pass(1000);
+  second.room.post('newer');
+  second.client.connect();
+  const socket = welcome(second);
+  assert.deepEqual(second.log, ['newer pending', 'written offline pending']);
+  echo(socket, 1);
+  echo(socket, 2);
+  assert.deepEqual(socket.of('post').map((p) => p.text), ['written offline', 'newer']);
+  assert.deepEqual(storage.keys, []);
+});
+
+test('what was written before the server named the room is kept under that name, and forgotten when it is stored', () => {
+  const { storage, first, reload } = visits();
+  const { nonce } = first.room.post('early');
+  assert.deepEqual(storage.keys, [`teahouse.outbox/lobby /${nonce}`]);
+  first.client.connect();
+  welcome(first);
+  assert.deepEqual(storage.keys, [`teahouse.outbox/lobby/${nonce}`]);
+  first.client.close();
+  const second = reload();
+  assert.deepEqual(second.room.outbox, []);
+  second.client.connect();
+  const socket = welcome(second);
+  assert.deepEqual(second.room.outbox.map((e) => e.nonce), [nonce]);
+  echo(socket, 1);
+  assert.deepEqual([second.room.outbox, storage.keys], [[], []]);
+});
+
+test('an entry for which the storage has no second place stays where it is until it is stored', () => {
+  const { storage, first } = visits();
+  const entry = first.room.post('early');
+  storage.full = true;
+  first.client.connect();
+  const socket = welcome(first);
+  assert.deepEqual([storage.keys, entry.kept], [[`teahouse.outbox/lobby /${entry.nonce}`], true]);
+  echo(socket, 1);
+  assert.deepEqual(storage.keys, []);
+});
+
+test('what is kept for a room whose name begins with this one and a slash is not said here', () => {
+  const storage = new Storage();
+  start({ storage, name: 'lobby/b' }).room.post('elsewhere');
+  assert.deepEqual(start({ storage }).room.outbox, []);
 });
 
 test('another tab shows an entry, leaves it to its owner, and takes it over when the owner is gone', async () => {

@@ -25,20 +25,27 @@ export class Status {
     this.#client = client;
     this.#room = room;
     client.addEventListener('state', () => this.show());
+    room.addEventListener('refused', () => this.show());
     setInterval(() => this.#words(), 1000);
     $('banner-close').addEventListener('click', () => {
       this.#dismissed = true;
       this.#banner();
     });
     $('retry-now').addEventListener('click', () => {
-      if (client.state.name === 'closed') location.reload();
+      if (this.#state.name === 'closed') location.reload();
       else client.wake();
     });
     this.show();
   }
 
+  /** How the page stands: without its room a connection is of no use to it. */
+  get #state() {
+    const { state } = this.#client;
+    return this.#room.refused ? { ...state, name: 'closed', code: this.#room.refused.code } : state;
+  }
+
   show() {
-    const { name, code } = this.#client.state;
+    const { name, code } = this.#state;
     if (code === RESTART && !this.#restart) {
       this.#restart = Date.now();
       setTimeout(() => this.show(), CALM);
@@ -47,7 +54,7 @@ export class Status {
     }
     this.#words();
     clearInterval(this.#timer);
-    if (this.#client.state.name === 'waiting') this.#timer = setInterval(() => this.#banner(), 500);
+    if (name === 'waiting') this.#timer = setInterval(() => this.#banner(), 500);
     this.#banner();
   }
 
@@ -56,7 +63,7 @@ export class Status {
 
   #words() {
     if (this.#calm) return;
-    const { name, transport } = this.#client.state;
+    const { name, transport } = this.#state;
     const words = $('connection');
     const stream = name === 'open' && transport === 'stream';
     const since = this.#room.unanswered;
@@ -74,7 +81,7 @@ export class Status {
   }
 
   #banner() {
-    const { name, transport, retryAt, code } = this.#client.state;
+    const { name, transport, retryAt, code } = this.#state;
     const stream = name === 'open' && transport === 'stream';
     // While a try is under way the banner stays as it was, so that it does not blink.
     if (name === 'connecting' || this.#calm) return;
