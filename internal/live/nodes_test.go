@@ -27,6 +27,7 @@ type street struct {
 	ends  []*end
 	stuck chan struct{} // Publish and Follow wait until it is closed; nil does not
 	down  error         // of Publish
+	takes time.Duration // Publish
 	fate  fate          // of each event to each end; nil brings it once, at once
 }
 
@@ -104,7 +105,7 @@ func (e *end) Publish(ctx context.Context, d channels.Delivery) error {
 	}
 	s := e.street
 	s.mu.Lock()
-	down, fate := s.down, s.fate
+	down, fate, takes := s.down, s.fate, s.takes
 	e.sent = append(e.sent, d.Event.Type)
 	var to []*end
 	for _, o := range s.ends {
@@ -116,6 +117,7 @@ func (e *end) Publish(ctx context.Context, d channels.Delivery) error {
 	if err := s.wait(ctx); err != nil {
 		return err
 	}
+	time.Sleep(takes)
 	if down != nil {
 		return down
 	}

@@ -14,6 +14,10 @@ const (
 	// read: longer than a broker takes nearly always, and not seen by people.
 	comesByItself = 20 * time.Millisecond
 
+	// comesAtAll is how long one is waited for while others come in its place. A
+	// broker that is slower than people post brings all in order, and ever later.
+	comesAtAll = 250 * time.Millisecond
+
 	aheadMessages = 512      // messages of a room that wait for an older one
 	aheadBytes    = 1 << 20  // of them
 	aheadTotal    = 64 << 20 // of all rooms together
@@ -42,6 +46,8 @@ type tail struct {
 	round   int             // of reading
 	since   time.Time       // when it fell behind what was heard of; zero if it is not
 	moved   time.Time       // when last rose since then
+	goal    int64           // newest position that was heard of at the time aimed
+	aimed   time.Time       // when last had reached the goal before
 	timer   *time.Timer     // until late; nil for none
 	reading bool            // waits for a reader, or is being read
 	sought  bool            // the log was read since it fell behind
@@ -180,11 +186,16 @@ func (t *tail) watch() {
 		t.tails.count.holes.Add(1)
 		t.since = time.Now()
 		t.moved = t.since
+		t.aim()
 	}
 	if t.timer == nil && !t.reading {
 		t.timer = time.AfterFunc(comesByItself, t.late)
 	}
 }
+
+// aim begins the wait for all that is heard of now, at the latest for comesAtAll.
+// The caller holds mu.
+func (t *tail) aim() { t.goal, t.aimed = t.heard, time.Now() }
 
 func (t *tail) stop() {
 	if t.timer != nil {
@@ -201,7 +212,10 @@ func (t *tail) late() {
 	if t.users == 0 || t.heard <= t.last || t.reading || t.tails.failing.Load() {
 		return // a store that fails is asked by the checks alone, until it works
 	}
-	if rest := comesByItself - time.Since(t.moved); rest > 0 {
+	if t.last >= t.goal {
+		t.aim()
+	}
+	if rest := min(comesByItself-time.Since(t.moved), comesAtAll-time.Since(t.aimed)); rest > 0 {
 		t.timer = time.AfterFunc(rest, t.late)
 		return
 	}
@@ -259,6 +273,7 @@ func (t *tail) end(page chat.Page, before int64) (more bool) {
 			}
 		}
 	}
+	t.aim()
 	t.watch()
 	return false
 }
