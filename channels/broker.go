@@ -21,7 +21,7 @@ const MaxEvent = 1 << 20
 // up to 512 bytes; SafeName narrows them. What it sends is Event.Map, what it
 // delivers EventFromMap. Package brokertest says the same as tests.
 //
-// A broker can do more by also being a Queuer or an Enroller.
+// A broker can do more by also being a Queuer, an Enroller or a Pipeliner.
 type Broker interface {
 	// Start is called once, by NewLayer, before the other methods. It does not
 	// wait for a connection.
@@ -52,6 +52,15 @@ type Queuer interface {
 type Enroller interface {
 	GroupAdd(ctx context.Context, group, channel string) error
 	GroupDiscard(ctx context.Context, group, channel string) error
+}
+
+// Pipeliner is a Broker whose Publish waits for an answer, and need not: who
+// sends much from one goroutine begins the next events meanwhile.
+type Pipeliner interface {
+	// Begin is Publish in two parts. When it returns, the event has its place in
+	// the order; end then waits for what Publish would return. It is called
+	// once, and ctx must live as long.
+	Begin(ctx context.Context, d Delivery) (end func() error)
 }
 
 // Node is what a Broker is told of the process it works for, by its Layer. Its

@@ -78,6 +78,7 @@ func Run(t *testing.T, setup func(testing.TB) Setup) {
 		{"queues: capacity", queueCapacity},
 		{"members: channels of others and of nobody", enrolledMembers},
 		{"members: an event comes once to a follower that is a member too", enrolledFollowers},
+		{"pipelined: events that are begun together keep their order", pipelined},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.test(&suite{T: t, setup: setup(t)})

@@ -249,16 +249,21 @@ func (p *publisher) toChannel(ctx context.Context, channel string) error {
 }
 
 func (p *publisher) publish(ctx context.Context, d channels.Delivery, target string, more map[string]any) error {
+	if err := p.node.broker.Publish(ctx, p.next(d, target, more)); err != nil {
+		return fmt.Errorf("publish number %d to %.100q: %w", p.sent[target], target, err)
+	}
+	return nil
+}
+
+// next is d with the next event to a target.
+func (p *publisher) next(d channels.Delivery, target string, more map[string]any) channels.Delivery {
 	payload := map[string]any{keyFrom: p.name, keyTo: target, keyNumber: p.sent[target] + 1}
 	for k, v := range more {
 		payload[k] = v
 	}
 	d.Event = channels.Event{Type: "test.event", Payload: payload}
 	p.sent[target]++ // even of one that failed, since it may have arrived
-	if err := p.node.broker.Publish(ctx, d); err != nil {
-		return fmt.Errorf("publish number %d to %.100q: %w", p.sent[target], target, err)
-	}
-	return nil
+	return d
 }
 
 // await waits until ok says true.

@@ -210,3 +210,36 @@ func enrolledFollowers(s *suite) {
 		}
 	}
 }
+
+func pipelined(s *suite) {
+	const events = 40 // to each group; together within the capacity
+	a, b := s.node(), s.node()
+	l, ok := a.broker.(channels.Pipeliner)
+	if !ok {
+		s.Skip("this broker does not begin to publish")
+	}
+	groups := []string{"g", "h"}
+	s.must(b.broker.Follow(s.Context(), groups))
+	p := a.publisher("1")
+	var ends []func() error
+	for range events {
+		for _, group := range groups {
+			ends = append(ends, l.Begin(s.Context(), p.next(channels.Delivery{Group: group}, group, nil)))
+		}
+	}
+	impossible := l.Begin(s.Context(), channels.Delivery{Group: "g", Event: channels.Event{Type: "x", Payload: make(chan int)}})
+	over, cancel := context.WithCancel(s.Context())
+	cancel()
+	ended := l.Begin(over, channels.Delivery{Group: "nobody follows", Event: eventOf(0)})
+	for _, end := range ends {
+		s.must(end())
+	}
+	if impossible() == nil {
+		s.Error("an impossible payload is no error")
+	}
+	_ = ended() // which may have been sent, and returns
+	for _, group := range groups {
+		s.await("the last arrived", func() bool { return b.lastOf(p, group) == events })
+		s.complete(b, p, group, events)
+	}
+}

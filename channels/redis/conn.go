@@ -90,11 +90,20 @@ func (c *conn) do(ctx context.Context, commands ...command) ([]any, error) {
 	if len(commands) == 0 {
 		return nil, nil
 	}
+	r, err := c.begin(ctx, commands)
+	if err != nil {
+		return nil, err
+	}
+	return r.wait()
+}
+
+// begin is the first half of do: the commands have their place.
+func (c *conn) begin(ctx context.Context, commands []command) (*request, error) {
 	p, err := c.pipe(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return p.do(ctx, commands)
+	return p.add(ctx, commands)
 }
 
 // one is do with one command, where an error of the server is an error.

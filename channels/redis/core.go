@@ -63,6 +63,7 @@ var _ interface {
 	channels.Broker
 	channels.Queuer
 	channels.Enroller
+	channels.Pipeliner
 } = (*Core)(nil)
 
 // NewCore returns a broker of the core format, whatever o.PubSub says. It

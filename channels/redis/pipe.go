@@ -46,20 +46,7 @@ func (p *pipe) broken() bool {
 	return p.err != nil
 }
 
-// do sends commands and waits for their answers.
-func (p *pipe) do(ctx context.Context, commands []command) ([]any, error) {
-	r, err := p.add(ctx, commands)
-	if err != nil {
-		return nil, err
-	}
-	select {
-	case <-r.done:
-		return r.answers, r.err
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
+// add has commands sent behind those of earlier calls.
 func (p *pipe) add(ctx context.Context, commands []command) (*request, error) {
 	r := &request{ctx: ctx, commands: commands, done: make(chan struct{})}
 	p.mu.Lock()
@@ -70,6 +57,16 @@ func (p *pipe) add(ctx context.Context, commands []command) (*request, error) {
 	p.waiting = append(p.waiting, r)
 	poke(p.wake)
 	return r, nil
+}
+
+// wait is for the answers.
+func (r *request) wait() ([]any, error) {
+	select {
+	case <-r.done:
+		return r.answers, r.err
+	case <-r.ctx.Done():
+		return nil, r.ctx.Err()
+	}
 }
 
 // write writes what waits, until the pipe is broken.

@@ -80,8 +80,12 @@ type asked struct {
 func ask(ctx context.Context, p *pipe, commands ...command) <-chan asked {
 	came := make(chan asked, 1)
 	go func() {
-		answers, err := p.do(ctx, commands)
-		came <- asked{answers, err}
+		var got asked
+		var r *request
+		if r, got.err = p.add(ctx, commands); got.err == nil {
+			got.answers, got.err = r.wait()
+		}
+		came <- got
 	}()
 	synctest.Wait()
 	return came
@@ -169,7 +173,7 @@ func TestAConnectionThatIsLostIsAnErrorOfAllThatWait(t *testing.T) {
 				if took := time.Since(began); took > pingAfter+replyTimeout {
 					t.Errorf("it took %v", took)
 				}
-				if _, err := p.do(t.Context(), []command{{"PING"}}); !errors.Is(err, errCut) || !p.broken() {
+				if _, err := p.add(t.Context(), []command{{"PING"}}); !errors.Is(err, errCut) || !p.broken() {
 					t.Errorf("afterwards: %v", err)
 				}
 			})

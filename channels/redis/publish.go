@@ -62,13 +62,35 @@ type write struct {
 	named    bool // a refusal is an error, as it is of a channel
 }
 
+// wait is for the end of all parts.
+func (s *sending) wait() error {
+	select {
+	case err := <-s.done:
+		return err
+	case <-s.ctx.Done():
+		return s.ctx.Err()
+	}
+}
+
 // Publish sends an event to the members of a group that are not of this process,
 // and to channels. That a member's process has no room for it is counted, and no
 // error, as with Django; that a channel of Delivery.Channels has none is one.
-func (c *Core) Publish(ctx context.Context, d channels.Delivery) error {
+func (c *Core) Publish(ctx context.Context, d channels.Delivery) error { return c.Begin(ctx, d)() }
+
+// Begin is Publish without the wait for Redis, which is two round trips for an
+// event to a group. Events that are begun meanwhile share them.
+func (c *Core) Begin(ctx context.Context, d channels.Delivery) (end func() error) {
+	s, err := c.begin(ctx, d)
+	if err != nil {
+		return failed(err)
+	}
+	return s.wait
+}
+
+func (c *Core) begin(ctx context.Context, d channels.Delivery) (*sending, error) {
 	body, err := c.encode(d.Event)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	s := &sending{ctx: ctx, group: d.Group, body: body, done: make(chan error, 1), parts: 1}
 	for _, name := range d.Channels {
@@ -76,7 +98,7 @@ func (c *Core) Publish(ctx context.Context, d channels.Delivery) error {
 			continue // the layer's
 		}
 		if err := checkChannel(name); err != nil {
-			return err
+			return nil, err
 		}
 		s.named = append(s.named, name)
 	}
@@ -84,14 +106,9 @@ func (c *Core) Publish(ctx context.Context, d channels.Delivery) error {
 	case s.group == "":
 		c.route(s, nil)
 	case !c.serverOf(safe(s.group)).looks.add(s):
-		return errClosed
+		return nil, errClosed
 	}
-	select {
-	case err := <-s.done:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return s, nil
 }
 
 // lookup finds the members of groups and sends the events on.

@@ -55,6 +55,12 @@ type PubSub struct {
 	running sync.WaitGroup
 }
 
+var _ interface {
+	channels.Broker
+	channels.Queuer
+	channels.Pipeliner
+} = (*PubSub)(nil)
+
 // NewPubSub returns a broker of the pub/sub format, whatever o.PubSub says. It
 // connects to nothing before Start.
 func NewPubSub(o Options) (*PubSub, error) {
@@ -132,29 +138,43 @@ func (p *PubSub) topic(group string) string {
 }
 
 // Publish sends an event. Its error may be about one destination of several.
-func (p *PubSub) Publish(ctx context.Context, d channels.Delivery) error {
+func (p *PubSub) Publish(ctx context.Context, d channels.Delivery) error { return p.Begin(ctx, d)() }
+
+// Begin is Publish without the wait for Redis to answer, unless it is still to be
+// connected to.
+func (p *PubSub) Begin(ctx context.Context, d channels.Delivery) (end func() error) {
 	m, err := outgoing(d.Event)
 	if err != nil {
-		return fmt.Errorf("redis: %w", err)
+		return failed(fmt.Errorf("redis: %w", err))
 	}
 	body, err := p.codec.encode(m)
 	if err != nil {
-		return fmt.Errorf("redis: encode an event: %w", err)
+		return failed(fmt.Errorf("redis: encode an event: %w", err))
 	}
 	if err := p.begun(ctx); err != nil {
-		return fmt.Errorf("redis: publish: %w", err)
+		return failed(fmt.Errorf("redis: publish: %w", err))
 	}
+	var ends []func() error
 	if d.Group != "" {
-		err = p.publishOwn(ctx, p.topic(d.Group), string(body))
+		ends = append(ends, p.publishOwn(ctx, p.topic(d.Group), string(body)))
 	}
 	for _, channel := range d.Channels {
 		if owner, _, owned := strings.Cut(channel, "!"); owned && strings.HasSuffix(owner, "."+p.node.Process) {
 			continue // the layer has done that
 		}
-		err = errors.Join(err, p.publish(ctx, channel, string(body)))
+		ends = append(ends, p.publish(ctx, channel, string(body)))
 	}
-	return err
+	return func() error {
+		var err error
+		for _, end := range ends {
+			err = errors.Join(err, end())
+		}
+		return err
+	}
 }
+
+// failed is the end of what did not begin.
+func failed(err error) (end func() error) { return func() error { return err } }
 
 // begun waits until all hosts are listened to, or could not be reached.
 func (p *PubSub) begun(ctx context.Context) error {
@@ -168,13 +188,13 @@ func (p *PubSub) begun(ctx context.Context) error {
 	return nil
 }
 
-func (p *PubSub) publish(ctx context.Context, topic, body string) error {
+func (p *PubSub) publish(ctx context.Context, topic, body string) (end func() error) {
 	return p.feed(topic).conn.publish(ctx, command{"PUBLISH", topic, body})
 }
 
 // publishOwn publishes to a Redis channel that this process may be subscribed
 // to, and lets it know that the message is its own.
-func (p *PubSub) publishOwn(ctx context.Context, topic, body string) error {
+func (p *PubSub) publishOwn(ctx context.Context, topic, body string) (end func() error) {
 	return p.feed(topic).conn.publish(ctx,
 		command{"MULTI"},
 		command{"PUBLISH", p.own, topic},
@@ -182,18 +202,24 @@ func (p *PubSub) publishOwn(ctx context.Context, topic, body string) error {
 		command{"EXEC"})
 }
 
-// publish fails if one of the commands does.
-func (c *conn) publish(ctx context.Context, commands ...command) error {
-	answers, err := c.do(ctx, commands...)
-	for _, a := range answers {
-		if told, failed := a.(redigo.Error); failed && err == nil {
-			err = told
+// publish sends commands; end waits for the answers, and fails if one is an error.
+func (c *conn) publish(ctx context.Context, commands ...command) (end func() error) {
+	r, err := c.begin(ctx, commands)
+	return func() error {
+		var answers []any
+		if err == nil {
+			answers, err = r.wait()
 		}
+		for _, a := range answers {
+			if told, failed := a.(redigo.Error); failed && err == nil {
+				err = told
+			}
+		}
+		if err != nil {
+			return fmt.Errorf("redis: publish by %s: %w", c.host.name, err)
+		}
+		return nil
 	}
-	if err != nil {
-		return fmt.Errorf("redis: publish by %s: %w", c.host.name, err)
-	}
-	return nil
 }
 
 // Receive takes the oldest event of a channel of no process.
