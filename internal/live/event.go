@@ -17,7 +17,7 @@ import (
 // get it too.
 const (
 	eventMessage = "chat.message" // wire.MessageFrame; Seq is the message's
-	eventTyping  = "chat.typing"  // wire.TypingFrame
+	eventTyping  = "chat.typing"  // wire.TypingFrame, of this process alone
 	eventHere    = "chat.here"    // wire.Here, of this process alone
 	eventRenamed = "chat.renamed" // wire.Renamed, of this process alone
 )
@@ -115,23 +115,6 @@ func frameType(f wire.Frame) string {
 	return f.FrameType()
 }
 
-// richly renders frames of the type T as they are.
-func richly[T wire.Frame](read func(channels.Event) (T, string, error)) func(channels.Event) (channels.Frame, error) {
-	return func(e channels.Event) (channels.Frame, error) {
-		switch p := e.Payload.(type) {
-		case shared:
-			return frame(p.frame), nil
-		case wire.Frame:
-			return frame(p), nil
-		}
-		_, text, err := read(e)
-		if err != nil {
-			return channels.Frame{}, err
-		}
-		return channels.TextFrame([]byte(text)), nil
-	}
-}
-
 // renderOwn renders what is never sent to other processes.
 func renderOwn(e channels.Event) (channels.Frame, error) {
 	f, ok := e.Payload.(wire.Frame)
@@ -183,8 +166,7 @@ type renderers = map[string]func(channels.Event) (channels.Frame, error)
 // richRender and plainRender are fixed.
 var (
 	richRender = renderers{
-		eventMessage: renderMessage, eventTyping: richly(readTyping),
-		eventHere: renderOwn, eventRenamed: renderOwn,
+		eventMessage: renderMessage, eventTyping: renderOwn, eventHere: renderOwn, eventRenamed: renderOwn,
 	}
 	plainRender = renderers{
 		eventMessage: renderPlain, eventTyping: renderNothing, eventHere: renderNothing, eventRenamed: renderNothing,

@@ -168,7 +168,7 @@ func TestTwoServersOnOneStoreAreOneRoom(t *testing.T) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		sent := slices.DeleteFunc(endOne.sent, func(typ string) bool { return typ == eventRoll || typ == eventBeat })
-		if diff := cmp.Diff([]string{eventMessage, eventTyping}, sent); diff != "" {
+		if diff := cmp.Diff([]string{eventMessage, eventTypists}, sent); diff != "" {
 			t.Errorf("sent to other servers, where who is here is not for all (-want +got)\n%s", diff)
 		}
 	})

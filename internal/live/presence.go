@@ -56,6 +56,7 @@ type attendance struct {
 	call     pace             // of this node's roll
 	version  int64            // of the roll last called, 0 before
 	dirty    bool             // people here have changed since
+	typists  []chat.User      // typing there since the last digest
 	ask      bool             // the next roll asks for theirs
 	rolls    map[string]heard // theirs, by node
 	unlisted int              // people whom these count and do not list
@@ -227,11 +228,11 @@ func (p *presence) digest(room string, a *attendance, round int) {
 		return
 	}
 	here, before := a.changes(room), a.count
-	typing := wire.TypingFrame{Room: room, People: a.listed(a.typing)}
+	typing, elsewhere := a.listed(a.typing), a.typists
 	renamed := a.listed(a.renamed)
 	alone := len(a.rolls) == 0
 	clear(a.changed)
-	a.typing, a.renamed, a.count, a.adrift = a.typing[:0], nil, here.Count, false
+	a.typing, a.typists, a.renamed, a.count, a.adrift = a.typing[:0], nil, nil, here.Count, false
 	p.mu.Unlock()
 
 	if len(here.Joined)+len(here.Left) > 0 || here.More || here.Count != before {
@@ -240,13 +241,16 @@ func (p *presence) digest(room string, a *attendance, round int) {
 	for _, someone := range renamed { // other nodes have heard it, see rename
 		p.publish(room, channels.Event{Type: eventRenamed, Payload: wire.Renamed{Person: someone}})
 	}
-	switch e := (channels.Event{Type: eventTyping, Payload: typing}); {
-	case len(typing.People) == 0:
-	case alone:
-		p.publish(room, e)
-	default:
-		e.Payload = shared{typing}
-		p.publish(room, e)
+	if len(typing) > 0 && !alone {
+		p.publish(room, p.crowd.seal.carry(eventTypists, typists{Room: room, People: attenders(typing)}))
+	}
+	for _, u := range elsewhere {
+		if len(typing) < typingNames && !slices.Contains(typing, person(u)) {
+			typing = append(typing, person(u))
+		}
+	}
+	if len(typing) > 0 {
+		p.publish(room, channels.Event{Type: eventTyping, Payload: wire.TypingFrame{Room: room, People: typing}})
 	}
 }
 

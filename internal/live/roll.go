@@ -29,9 +29,10 @@ import (
 // nobody is in here. What comes must be sealed; it is checked and bounded all
 // the same.
 const (
-	eventRoll = "chat.roll" // roll, in the group of a room
-	eventBeat = "chat.beat" // beat, in the group of all nodes
-	eventName = "chat.name" // attender with a new name, in the group of all nodes
+	eventRoll    = "chat.roll"    // roll, in the group of a room
+	eventTypists = "chat.typists" // typists, in the group of a room
+	eventBeat    = "chat.beat"    // beat, in the group of all nodes
+	eventName    = "chat.name"    // attender with a new name, in the group of all nodes
 )
 
 const (
@@ -75,7 +76,13 @@ type beat struct {
 	Rooms map[string]int64 `json:"rooms,omitempty"` // where it has people, or some of these rooms, and the version of the roll it called last there
 }
 
-// carried is the JSON text of a roll, a beat or a name, on its way to other nodes.
+// typists is who is typing in a room on one node.
+type typists struct {
+	Room   string     `json:"room"`
+	People []attender `json:"people"` // at most typingNames
+}
+
+// carried is the JSON text of a roll, typists, a beat or a name, on its way to other nodes.
 type carried struct{ text, seal string }
 
 // Map implements channels.Portable.
@@ -117,6 +124,7 @@ var (
 	errBadCount  = errors.New("the roll counts fewer than it lists, or too many")
 	errBadOrder  = errors.New("the roll is not in the order of ids, each once")
 	errBadName   = errors.New("that is a name that nobody can have")
+	errManyTypes = errors.New("too many people are typing")
 	errManyRooms = errors.New("the beat has too many rooms")
 )
 
@@ -131,18 +139,47 @@ func readRoll(s *seal, e channels.Event) (roll, []chat.User, error) {
 	case len(r.People) > rollPeople || r.Count < len(r.People) || r.Count > countMax:
 		return r, nil, errBadCount
 	}
-	people := make([]chat.User, len(r.People))
-	for i, someone := range r.People {
-		u, err := someone.user()
-		switch {
-		case err != nil:
-			return r, nil, err
-		case i > 0 && u.ID <= people[i-1].ID:
+	people, err := users(r.People)
+	for i := 1; i < len(people); i++ {
+		if people[i].ID <= people[i-1].ID {
 			return r, nil, errBadOrder
 		}
-		people[i] = u
 	}
-	return r, people, nil
+	return r, people, err
+}
+
+// readTypists reads who is typing.
+func readTypists(s *seal, e channels.Event) (typists, []chat.User, error) {
+	t, err := uncarried[typists](s, e)
+	switch {
+	case err != nil:
+		return t, nil, err
+	case len(t.People) > typingNames:
+		return t, nil, errManyTypes
+	}
+	people, err := users(t.People)
+	return t, people, err
+}
+
+// attenders is people on their way to other nodes.
+func attenders(people []wire.Person) []attender {
+	as := make([]attender, len(people))
+	for i, p := range people {
+		as[i] = attender{p.ID, p.Name}
+	}
+	return as
+}
+
+// users is attenders backwards.
+func users(as []attender) ([]chat.User, error) {
+	people := make([]chat.User, len(as))
+	for i, a := range as {
+		var err error
+		if people[i], err = a.user(); err != nil {
+			return nil, err
+		}
+	}
+	return people, nil
 }
 
 // user is less strict with names than chat.UserName: a node of another version
@@ -166,15 +203,6 @@ func readBeat(s *seal, e channels.Event) (beat, error) {
 		return b, errManyRooms
 	}
 	return b, nil
-}
-
-// readTyping is received for who is typing.
-func readTyping(e channels.Event) (wire.TypingFrame, string, error) {
-	f, text, err := received[wire.TypingFrame](e)
-	if err == nil && len(f.People) > typingNames {
-		err = fmt.Errorf("%d people are typing on another node", len(f.People))
-	}
-	return f, text, err
 }
 
 // nodes is the name of the group of all nodes, which no room's is.

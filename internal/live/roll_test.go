@@ -252,7 +252,7 @@ func TestWhatIsQuietOrNobodyElsesCostsNothing(t *testing.T) {
 		pass(time.Minute)
 		one.gone(2, 9)
 		pass(time.Minute)
-		if rolls, beats, typing := one.take(eventRoll), one.take(eventBeat), one.take(eventTyping); rolls != 1 || beats > 61 || typing != 0 {
+		if rolls, beats, typing := one.take(eventRoll), one.take(eventBeat), one.take(eventTypists); rolls != 1 || beats > 61 || typing != 0 {
 			t.Errorf("alone for 3 minutes: %d rolls, %d beats, %d times typing", rolls, beats, typing)
 		}
 		two := w.node(t, 10)

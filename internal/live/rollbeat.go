@@ -64,7 +64,7 @@ func (p *presence) rendering(r renderers) renderers {
 	if p.crowd == nil {
 		return r
 	}
-	with := renderers{eventRoll: p.hearRoll}
+	with := renderers{eventRoll: p.hearRoll, eventTypists: p.hearTypists}
 	for typ, render := range r {
 		with[typ] = render
 	}

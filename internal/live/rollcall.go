@@ -104,6 +104,33 @@ func (p *presence) hearRoll(e channels.Event) (channels.Frame, error) {
 	return channels.Frame{}, nil
 }
 
+// hearTypists is hearRoll for who is typing on another node. They are told with
+// the next digest, which this node makes: a client gets nothing that another
+// process wrote, and in no room but the one that was sealed.
+func (p *presence) hearTypists(e channels.Event) (channels.Frame, error) {
+	if _, own := e.Payload.(carried); own {
+		return channels.Frame{}, nil
+	}
+	t, people, err := readTypists(p.crowd.seal, e)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err != nil {
+		p.crowd.refused++
+		return channels.Frame{}, err
+	}
+	a := p.byRoom[t.Room]
+	if a == nil || a.all() > typingShed {
+		return channels.Frame{}, nil
+	}
+	for _, u := range people {
+		if len(a.typists) < typingNames && !slices.Contains(a.typists, u) {
+			a.typists = append(a.typists, u)
+			p.schedule(t.Room, a, typingDelay)
+		}
+	}
+	return channels.Frame{}, nil
+}
+
 // enroll keeps the roll of another node.
 func (p *presence) enroll(room string, a *attendance, r roll, people []chat.User) {
 	c := p.crowd

@@ -396,6 +396,7 @@ func FuzzRoll(f *testing.F) {
 	for _, v := range []any{
 		roll{Node: stranger(1), Room: "a", Version: 1, Ask: 2, Count: 3, People: crowdOf(3)},
 		beat{Node: stranger(1), Ask: true, Rooms: map[string]int64{"a": 1}},
+		typists{Room: "a", People: crowdOf(2)},
 	} {
 		f.Add(noKey.carry("", v).Payload.(carried).text)
 	}
@@ -410,11 +411,14 @@ func FuzzRoll(f *testing.F) {
 			p.byRoom["a"].tell.stop()
 			p.byRoom["a"].call.stop()
 		}()
-		for _, typ := range []string{eventRoll, eventBeat, eventName} {
+		for _, typ := range []string{eventRoll, eventTypists, eventBeat, eventName} {
 			e := channels.Event{Type: typ, Payload: carried{text, noKey.of(typ + " " + text)}.Map()}
-			if typ == eventRoll {
+			switch typ {
+			case eventRoll:
 				_, _ = p.hearRoll(e)
-			} else {
+			case eventTypists:
+				_, _ = p.hearTypists(e)
+			default:
 				_ = p.hear(e)
 			}
 		}

@@ -26,9 +26,10 @@ type link struct {
 	channels.Broker
 
 	// guarded by mu
-	mu   sync.Mutex
-	lose func() bool    // an event that goes out or comes in; nil loses nothing
-	sent map[string]int // events by type
+	mu      sync.Mutex
+	deliver func(context.Context, channels.Delivery) error
+	lose    func() bool    // an event that goes out or comes in; nil loses nothing
+	sent    map[string]int // events by type
 }
 
 func (l *link) lost() bool {
@@ -48,6 +49,9 @@ func everything() bool { return true }
 
 func (l *link) Start(n channels.Node) {
 	deliver := n.Deliver
+	l.mu.Lock()
+	l.deliver = deliver
+	l.mu.Unlock()
 	n.Deliver = func(ctx context.Context, d channels.Delivery) error {
 		if l.lost() {
 			return nil
