@@ -28,7 +28,7 @@ type LayerOptions struct {
 	// waits for it.
 	Gap func(groups []string)
 
-	Logger *slog.Logger // for drops, at most one line in 10 s for each cause [slog.Default()]
+	Logger *slog.Logger // for drops and gaps, at most one line in 10 s for each cause [slog.Default()]
 }
 
 // Layer carries events: to one channel by its name, and to all members of a

@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -48,4 +50,25 @@ func TestABrokerThatTakesNothingClosesNoSocketAndIsCounted(t *testing.T) {
 		t.Errorf("to a channel elsewhere: %v", err)
 	}
 	must(t, l.Close())
+}
+
+func TestGapsAreAllCountedAndOneLineIn10Seconds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &bare{}
+		var log strings.Builder
+		l := newTestLayer(t, &LayerOptions{Broker: b, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		for range 2 {
+			for range 1000 {
+				b.node.Gap("g")
+				b.node.Gap()
+			}
+			time.Sleep(logEvery)
+		}
+		if n := l.Stats().Gaps; n != 4000 {
+			t.Errorf("%d gaps counted, want 4000", n)
+		}
+		if n := strings.Count(log.String(), "may be missing"); n != 2 || !strings.Contains(log.String(), "total=2001") {
+			t.Errorf("%d lines, want 2:\n%.2000s", n, &log)
+		}
+	})
 }

@@ -202,8 +202,14 @@ type gap struct {
 
 // gapped takes a broker's word that events of groups, or of all, may be missing.
 func (l *Layer) gapped(groups ...string) {
-	l.count.gaps.Add(1)
-	l.log.Warn("channels: events of other processes may be missing", "groups", len(groups), "all", len(groups) == 0)
+	c := &l.count
+	total := c.gaps.Add(1)
+	c.mu.Lock()
+	tell := c.tell("gap")
+	c.mu.Unlock()
+	if tell {
+		l.log.Warn("channels: events of other processes may be missing", "groups", len(groups), "all", len(groups) == 0, "total", total)
+	}
 	if l.onGap != nil {
 		l.onGap(groups)
 	}
