@@ -57,7 +57,7 @@ type Broker struct {
 	discovered []string // other servers of the cluster, as the last one told
 
 	// owned by deliver
-	connections map[processID]uint32 // the newest of senders, if that is not their first
+	heard map[processID]heard // by sender
 }
 
 // State is what a broker knows of its connection.
@@ -78,13 +78,13 @@ func New(o Options) (*Broker, error) {
 	}
 	b := &Broker{
 		options: o, host: hostsOf(o.Servers),
-		inbox:       inbox.New[arrival](),
-		wake:        make(chan struct{}, 1),
-		tried:       make(chan struct{}),
-		want:        make(map[string]*listener),
-		changed:     make(map[string]bool),
-		missed:      make(map[string]bool),
-		connections: make(map[processID]uint32),
+		inbox:   inbox.New[arrival](),
+		wake:    make(chan struct{}, 1),
+		tried:   make(chan struct{}),
+		want:    make(map[string]*listener),
+		changed: make(map[string]bool),
+		missed:  make(map[string]bool),
+		heard:   make(map[processID]heard),
 	}
 	b.state.Host = b.host
 	b.sending.all = o.Prefix + subjectAll

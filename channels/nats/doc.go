@@ -27,8 +27,8 @@
 //
 // Order: the events of one process to one group arrive in the order in which
 // their Publish was called. Nothing arrives twice, nor at its own sender. What a
-// server held back until its sender had another connection is dropped and told
-// as a gap, not delivered late.
+// server held back until its sender had another connection, by which something
+// came in the last 15 s, is dropped and told as a gap, not delivered late.
 //
 // Losses: NATS delivers at most once and answers to nothing that is published.
 // But every second a process makes sure that the server has read what was sent;
@@ -41,7 +41,9 @@
 //
 // Limits: an event may have the max_payload of the server, if that is less than
 // 1 MiB. Users with permissions need to publish and subscribe to the prefix and
-// all below, "teahouse.>"; one that is missing counts as no connection.
+// all below, "teahouse.>"; one that is missing counts as no connection. Nobody
+// else should be able to publish there: messages are not signed, and one that
+// pretends to be of a process can have that one's taken for late, for 15 s.
 //
 // Ownership: a broker owns its connection and goroutines; Close ends them and
 // waits. Close the layer first.

@@ -403,18 +403,36 @@ func (b *Broker) malformed(a arrival, err error) {
 	b.node.Logger.Debug("nats: ignored a message", "subject", a.subject, "err", err)
 }
 
-// maxConnections bounds the senders that are remembered.
-const maxConnections = 1 << 14
+// Anybody who may publish can say that it is another sender, of any connection.
+// So a number is believed only while messages of it come.
+const (
+	maxSenders = 1 << 14          // that are remembered
+	maxMissed  = 16               // connections that a sender can have had in between, unheard
+	believed   = 15 * time.Second // after which a connection that nothing came from is forgotten
+)
+
+// heard is what a broker knows of a sender.
+type heard struct {
+	connection uint32 // the newest
+	at         time.Time
+}
 
 // late says that a message was sent before one that has come, by a connection of
 // its sender that is over.
 func (b *Broker) late(m message) bool {
-	newest := b.connections[m.sender]
-	if m.connection > max(newest, 1) {
-		if newest == 0 && len(b.connections) >= maxConnections {
-			clear(b.connections) // of processes that are long gone, nearly all
+	now := time.Now()
+	newest, known := b.heard[m.sender]
+	if known && now.Sub(newest.at) <= believed {
+		switch {
+		case m.connection < newest.connection:
+			return true
+		case m.connection > newest.connection && m.connection-newest.connection > maxMissed:
+			return false // and no message of the connection before is late for that
 		}
-		b.connections[m.sender] = m.connection
 	}
-	return m.connection < newest
+	if !known && len(b.heard) >= maxSenders {
+		clear(b.heard) // of processes that are long gone, nearly all
+	}
+	b.heard[m.sender] = heard{m.connection, now}
+	return false
 }
