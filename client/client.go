@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -57,19 +58,26 @@ type Client struct {
 	stop    context.CancelCauseFunc
 	ctx     context.Context // of the client's goroutines
 	wg      sync.WaitGroup
+	unsent  chan struct{} // holds a token when the sender has something to look at
+	space   chan struct{} // holds a token when a replay may go on
 
 	mu      sync.Mutex
-	session *session      // guarded by mu; nil while not connected
-	changed chan struct{} // guarded by mu; closed and made anew when session changes
-	welcome wire.Welcome  // guarded by mu
-	token   string        // guarded by mu
-	epoch   string        // guarded by mu; of all positions
-	rooms   []*Room       // guarded by mu
-	posts   []*posting    // guarded by mu; unanswered, in the order of Post
-	stored  []Entry       // guarded by mu; from the outbox, of rooms not joined yet
-	asked   map[string]func(wire.Frame)
-	refs    int   // guarded by mu
-	err     error // guarded by mu; why the client ended for good
+	session *session            // guarded by mu; nil while not connected
+	changed chan struct{}       // guarded by mu; closed and made anew when session changes
+	welcome wire.Welcome        // guarded by mu
+	token   string              // guarded by mu
+	epoch   string              // guarded by mu; of all positions
+	rooms   []*Room             // guarded by mu
+	stored  []Entry             // guarded by mu; in the outbox, of rooms that are not joined
+	asked   map[string]*request // guarded by mu; unanswered, by ref
+	refs    int                 // guarded by mu
+	err     error               // guarded by mu; why the client ended for good
+}
+
+// request is what happens with the answer to a request.
+type request struct {
+	do      func(wire.Frame) // runs with Client.mu held
+	awaited bool             // by a call that has not returned
 }
 
 // Dial connects to the server at an address such as https://chat.example.org and
@@ -89,7 +97,8 @@ func Dial(ctx context.Context, address string, o *Options) (*Client, error) {
 	}
 	c := &Client{
 		address: u.JoinPath("ws").String(), options: *o, log: o.Logger, outbox: o.Outbox, jitter: o.jitter,
-		changed: make(chan struct{}), token: o.Token, epoch: o.Epoch, asked: make(map[string]func(wire.Frame)),
+		changed: make(chan struct{}), token: o.Token, epoch: o.Epoch, asked: make(map[string]*request),
+		unsent: make(chan struct{}, 1), space: make(chan struct{}, 1),
 	}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
@@ -259,10 +268,8 @@ func (c *Client) connected(ctx context.Context, other *session) (*session, error
 	}
 }
 
-// set makes a session the current one; nil says that there is none.
+// set makes a session the current one; nil says that there is none. c.mu is held.
 func (c *Client) set(s *session) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.session = s
 	close(c.changed)
 	c.changed = make(chan struct{})
@@ -272,12 +279,37 @@ func (c *Client) set(s *session) {
 }
 
 // expect registers what happens with the answer to a request, and returns the
-// ref that the request must carry. c.mu must be held; f runs with it held.
-func (c *Client) expect(f func(wire.Frame)) (ref string) {
+// ref that the request must carry. c.mu must be held; do runs with it held. Who
+// waits for the answer says so, and calls desert in the end.
+func (c *Client) expect(awaited bool, do func(wire.Frame)) (ref string) {
 	c.refs++
 	ref = strconv.Itoa(c.refs)
-	c.asked[ref] = f
+	c.asked[ref] = &request{do: do, awaited: awaited}
+	if awaited {
+		signal(c.space) // the answer must be read
+	}
 	return ref
+}
+
+// desert says that nobody waits for the answer to a request any more, which is
+// handled all the same when it comes.
+func (c *Client) desert(ref string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if r, ok := c.asked[ref]; ok {
+		r.awaited = false
+	}
+}
+
+// awaited says whether somebody waits for an answer. It may be the goroutine that
+// would call Next, so that the reader must not wait for it. c.mu is held.
+func (c *Client) awaited() bool {
+	for _, r := range c.asked {
+		if r.awaited {
+			return true
+		}
+	}
+	return slices.ContainsFunc(c.rooms, func(r *Room) bool { return len(r.posts) > 0 })
 }
 
 // ask sends a request and waits for its answer, on as many connections as it
@@ -292,7 +324,7 @@ func (c *Client) ask(ctx context.Context, request wire.Frame) (wire.Frame, error
 		}
 		got := make(chan wire.Frame, 1)
 		c.mu.Lock()
-		ref := c.expect(func(f wire.Frame) { got <- f })
+		ref := c.expect(true, func(f wire.Frame) { got <- f })
 		c.mu.Unlock()
 		f, err := s.exchange(ctx, ref, request, got)
 		c.mu.Lock()

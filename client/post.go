@@ -20,107 +20,147 @@ type Posted struct {
 // posting is a post that was not answered yet.
 type posting struct {
 	entry Entry
-	done  chan outcome // holds one
+	done  chan outcome // holds one, which is put in when the posting leaves Room.posts
 }
 
-// outcome is the answer to a post.
+// outcome is what became of a post.
 type outcome struct {
 	posted Posted
-	err    error // *Error
+	err    error // *Error or *PendingError
 }
+
+func newPosting(e Entry) *posting { return &posting{entry: e, done: make(chan outcome, 1)} }
 
 // Post says something in the room and returns when it is stored. A rate limit or
-// a busy server is waited out. When ctx or the client ends first, the error is a
-// *PendingError: the message may be stored. An *Error is a refusal: it is not.
+// a busy server is waited out. When ctx, the room or the client ends first, the
+// error is a *PendingError: the message may be stored. An *Error is a refusal: it
+// is not.
+//
+// A room has one post on its way at a time; the others wait in the order of the
+// calls. A server that refuses one for the moment could store what was sent
+// behind it, and nothing could put that in order again.
 func (r *Room) Post(ctx context.Context, text string) (Posted, error) {
-	c := r.client
-	p := &posting{entry: Entry{Nonce: rand.Text(), Text: text}, done: make(chan outcome, 1)}
-	c.mu.Lock()
-	err := c.err
-	if err == nil {
-		err = r.err
-	}
-	p.entry.Room = r.name
-	if err == nil {
-		if err = c.outbox.Put(p.entry); err != nil {
-			err = fmt.Errorf("teahouse client: keep the message: %w", err)
-		}
-	}
-	if err != nil {
-		c.mu.Unlock()
+	p := newPosting(Entry{Nonce: rand.Text(), Text: text})
+	if err := r.enqueue(p); err != nil {
 		return Posted{}, err
 	}
-	c.posts = append(c.posts, p)
-	s := c.session
-	c.mu.Unlock()
-	for {
-		if s != nil {
-			// What cannot be written now is posted by the next session.
-			_ = s.write(context.WithoutCancel(ctx), "", p.frame())
-		}
-		select {
-		case o := <-p.done:
-			var refused *Error
-			if !errors.As(o.err, &refused) || !refused.passing() {
-				return o.posted, o.err
-			}
-			if err := pause(ctx, refused.Retry); err != nil {
-				return Posted{}, &PendingError{Nonce: p.entry.Nonce, Cause: err}
-			}
-		case <-ctx.Done():
-			return Posted{}, &PendingError{Nonce: p.entry.Nonce, Cause: ctx.Err()}
-		case <-c.ctx.Done():
-			return Posted{}, &PendingError{Nonce: p.entry.Nonce, Cause: context.Cause(c.ctx)}
-		}
-		c.mu.Lock()
-		s = c.session
-		c.mu.Unlock()
-	}
-}
-
-func (p *posting) frame() wire.Post {
-	return wire.Post{Room: p.entry.Room, Nonce: p.entry.Nonce, Text: p.entry.Text}
-}
-
-// answer tells who waits for a post. c.mu is held.
-func (c *Client) answer(nonce string, o outcome) {
-	i := slices.IndexFunc(c.posts, func(p *posting) bool { return p.entry.Nonce == nonce })
-	if i < 0 {
-		return
-	}
-	p := c.posts[i]
-	var refused *Error
-	if !errors.As(o.err, &refused) || !refused.passing() {
-		c.posts = slices.Delete(c.posts, i, i+1)
-		if err := c.outbox.Remove(nonce); err != nil {
-			// Posting it again some day has no effect but an answer.
-			c.log.Error("forget a stored message", "err", err)
-		}
+	var cause error
+	select {
+	case o := <-p.done:
+		return o.posted, o.err
+	case <-ctx.Done():
+		cause = ctx.Err()
+	case <-r.client.ctx.Done():
+		cause = context.Cause(r.client.ctx)
 	}
 	select {
-	case p.done <- o:
-	default: // an answer that nobody has fetched is there already
+	case o := <-p.done: // it came just before the end
+		return o.posted, o.err
+	default:
+		return Posted{}, &PendingError{Nonce: p.entry.Nonce, Cause: cause}
 	}
 }
 
-// repost sends everything of the room that was not answered, in the order it was
-// posted, on a session that has joined the room. client.mu is held.
-func (r *Room) repost(s *session) {
-	var frames []wire.Post
-	for _, p := range r.client.posts {
-		if p.entry.Room == r.name {
-			frames = append(frames, p.frame())
-		}
+// enqueue gives a post to the outbox and to the session's sender.
+func (r *Room) enqueue(p *posting) error {
+	c := r.client
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.err != nil:
+		return c.err
+	case r.err != nil:
+		return r.err
 	}
-	if len(frames) == 0 {
-		return
+	p.entry.Room = r.name
+	if err := c.outbox.Put(p.entry); err != nil {
+		return fmt.Errorf("teahouse client: keep the message: %w", err)
 	}
-	ctx := r.client.ctx
-	s.wg.Go(func() {
+	r.posts = append(r.posts, p)
+	signal(c.unsent)
+	signal(c.space) // the answer must be read
+	return nil
+}
+
+// send posts what waits to be posted, until the session ends. It alone writes
+// posts, so that each room's go out in order.
+func (c *Client) send(ctx context.Context, s *session) {
+	for {
+		frames, wait := c.due(s)
 		for _, f := range frames {
 			if s.write(ctx, "", f) != nil {
-				return // the next session posts them
+				return // the next session posts it
 			}
 		}
-	})
+		var again <-chan time.Time
+		if wait > 0 {
+			again = time.After(wait)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-c.unsent:
+		case <-again:
+		}
+	}
+}
+
+// due is the next post of each room that has none on its way, and how long it is
+// until another that was refused for the moment may be sent again; 0 is never.
+func (c *Client) due(s *session) (frames []wire.Post, wait time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	for _, r := range c.rooms {
+		if r.member != s || r.sent || len(r.posts) == 0 {
+			continue
+		}
+		if rest := r.held.Sub(now); rest > 0 {
+			if wait == 0 || rest < wait {
+				wait = rest
+			}
+			continue
+		}
+		r.sent = true
+		e := r.posts[0].entry
+		frames = append(frames, wire.Post{Room: e.Room, Nonce: e.Nonce, Text: e.Text})
+	}
+	return frames, wait
+}
+
+// answer tells who waits for a post what became of it. c.mu is held.
+func (c *Client) answer(nonce string, o outcome) {
+	var refused *Error
+	passing := errors.As(o.err, &refused) && refused.passing()
+	for _, r := range c.rooms {
+		i := slices.IndexFunc(r.posts, func(p *posting) bool { return p.entry.Nonce == nonce })
+		if i < 0 {
+			continue
+		}
+		if i == 0 {
+			r.sent = false
+			signal(c.unsent)
+		}
+		if passing {
+			r.held = time.Now().Add(max(refused.Retry, 10*time.Millisecond))
+			return
+		}
+		c.forget(nonce)
+		r.posts[i].done <- o
+		r.posts = slices.Delete(r.posts, i, i+1)
+		return
+	}
+	i := slices.IndexFunc(c.stored, func(e Entry) bool { return e.Nonce == nonce })
+	if i >= 0 && !passing {
+		c.stored = slices.Delete(c.stored, i, i+1)
+		c.forget(nonce)
+	}
+}
+
+// forget takes an answered post out of the outbox. c.mu is held.
+func (c *Client) forget(nonce string) {
+	if err := c.outbox.Remove(nonce); err != nil {
+		// Posting it again some day has no effect but an answer.
+		c.log.Error("forget an answered message", "err", err)
+	}
 }

@@ -80,12 +80,13 @@ func TestAPostWithoutAnAnswerIsPostedAgainWithItsNonce(t *testing.T) {
 	}
 }
 
-func TestAPostFasterThanTheJoinOfItsRoomIsNotRefused(t *testing.T) {
+func TestAPostIsNotRefusedWhenTheServerHasForgottenTheJoin(t *testing.T) {
 	f := script(t, func(p *peer) {
 		p.welcome("e1")
 		p.joined(p.expectJoin(-1), 0, 0)
 		post := p.expectPost("hi")
 		p.send("", wire.ErrorFrame{Code: wire.CodeNotJoined, Message: "Join first.", Room: "lobby", Nonce: post.Nonce})
+		p.gone()
 	}, func(p *peer) {
 		p.welcome("e1")
 		p.joined(p.expectJoin(0), 0, 0)

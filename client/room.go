@@ -5,6 +5,7 @@ import (
 	"errors"
 	"iter"
 	"slices"
+	"time"
 
 	"github.com/teahouse-chat/teahouse/wire"
 )
@@ -21,26 +22,31 @@ type From struct {
 	Limit int // at most wire.MaxHistory; 0 is 50
 
 	// All has the server send what was missed in one go, however much, as fast
-	// as Next takes it; the client's other rooms and posts wait meanwhile. Without
-	// it Next asks for more than wire.MaxReplay messages page by page.
+	// as Next takes it; the client's other rooms wait meanwhile. While a request or
+	// a post is unanswered nothing waits for Next: what it has no space for then is
+	// asked for page by page. Without All so is all above wire.MaxReplay messages.
 	All bool
 }
 
 // Room is a log that the client follows. Only one goroutine at a time may call
 // Next or range over Messages; everything else is free.
 type Room struct {
-	client *Client // fixed
-	asked  string  // fixed: the name given to Join
-	from   From    // fixed
+	// fixed
+	client *Client
+	asked  string // the name given to Join
+	from   From
+	ready  chan struct{} // holds a token when Next has something to look at
 
 	// guarded by client.mu
 	name   string // canonical, known after the first answer
 	last   int64  // seq of the newest message queued; -1 before the first position
 	behind bool   // what follows last is fetched by Next; nothing is queued
 	queue  []item
-	err    error         // why the room ended
-	ready  chan struct{} // holds a token when Next has something to look at
-	space  chan struct{} // holds a token when a replay may go on
+	err    error      // why the room ended
+	posts  []*posting // unanswered, in the order of Post
+	member *session   // the last one that has joined the room
+	sent   bool       // the first of posts is on its way there
+	held   time.Time  // when the first of posts may be sent again
 }
 
 // item is a message or, instead, an error that Next returns once.
@@ -55,7 +61,7 @@ func (c *Client) Join(ctx context.Context, name string, from *From) (*Room, erro
 	if from == nil {
 		from = &From{}
 	}
-	r := &Room{client: c, asked: name, name: name, from: *from, last: -1, ready: make(chan struct{}, 1), space: make(chan struct{}, 1)}
+	r := &Room{client: c, asked: name, name: name, from: *from, last: -1, ready: make(chan struct{}, 1)}
 	if from.After != nil {
 		r.last = *from.After
 	}
@@ -70,14 +76,12 @@ func (c *Client) Join(ctx context.Context, name string, from *From) (*Room, erro
 	for i := 0; i < len(c.stored); {
 		if e := c.stored[i]; e.Room == r.name {
 			c.stored = slices.Delete(c.stored, i, i+1)
-			c.posts = append(c.posts, &posting{entry: e, done: make(chan outcome, 1)})
+			r.posts = append(r.posts, newPosting(e))
 			continue
 		}
 		i++
 	}
-	if s := c.session; s != nil {
-		r.repost(s)
-	}
+	signal(c.unsent)
 	return r, nil
 }
 
@@ -91,14 +95,19 @@ func (r *Room) join(ctx context.Context) error {
 		}
 		got := make(chan wire.Frame, 1)
 		c.mu.Lock()
+		if err := r.err; err != nil {
+			c.mu.Unlock()
+			return err // such as ErrLeft, while Next was about to join again
+		}
 		if !slices.Contains(c.rooms, r) {
 			c.rooms = append(c.rooms, r)
 		}
 		take := r.answered(s)
-		ref := c.expect(func(f wire.Frame) { take(f); got <- f })
+		ref := c.expect(true, func(f wire.Frame) { take(f); got <- f })
 		position := r.position()
 		c.mu.Unlock()
 		_, err = s.exchange(ctx, ref, position, got)
+		c.desert(ref)
 		var refused *Error
 		switch {
 		case errors.Is(err, errSessionEnded):
@@ -140,24 +149,41 @@ func (r *Room) answered(s *session) func(wire.Frame) {
 			default:
 				r.behind = false
 			}
-			r.repost(s)
+			if r.member != s {
+				r.member, r.sent = s, false
+			}
+			signal(r.client.unsent)
 		case wire.ErrorFrame:
 			switch bad := refusal(f); {
 			case bad.Code == wire.CodeBadSeq:
 				r.reset()
 				r.behind = true
-			case !bad.passing():
-				r.err = bad
+			case !bad.passing() && r.err == nil:
+				r.end(bad)
 			}
 		}
 		r.wake()
 	}
 }
 
+// end ends the room. What it had to post waits for another Join. client.mu is
+// held.
+func (r *Room) end(err error) {
+	c := r.client
+	r.err = err
+	c.rooms = slices.DeleteFunc(c.rooms, func(o *Room) bool { return o == r })
+	for _, p := range r.posts {
+		c.stored = append(c.stored, p.entry)
+		p.done <- outcome{err: &PendingError{Nonce: p.entry.Nonce, Cause: err}}
+	}
+	r.posts = nil
+	r.wake()
+}
+
 // take queues a message that follows what is there. Of a replay the server may
 // be told to wait, so it is taken whole; see awaitSpace. client.mu is held.
 func (r *Room) take(m wire.Message, replay bool) {
-	full := len(r.queue) >= queueSize && !(replay && r.from.All)
+	full := len(r.queue) >= queueSize && !(replay && r.from.All && !r.client.awaited())
 	switch {
 	case r.behind || m.Seq <= r.last:
 	case m.Seq > r.last+1 && r.last >= 0 || full:
@@ -179,7 +205,7 @@ func (r *Room) reset() {
 // wake lets Next look again, and awaitSpace. client.mu is held.
 func (r *Room) wake() {
 	signal(r.ready)
-	signal(r.space)
+	signal(r.client.space)
 }
 
 // signal puts a token into a channel that holds one.
@@ -191,12 +217,14 @@ func signal(c chan struct{}) {
 }
 
 // awaitSpace keeps the client from reading on while Next has enough to do with
-// a replay: the server then waits too.
+// a replay: the server then waits too. Who waits for an answer, which comes behind
+// the replay, may be the one who would call Next, so that goes first.
 func (r *Room) awaitSpace(ctx context.Context, s *session) {
 	for {
-		r.client.mu.Lock()
-		enough := r.from.All && len(r.queue) >= queueSize && r.err == nil && r.client.err == nil
-		r.client.mu.Unlock()
+		c := r.client
+		c.mu.Lock()
+		enough := r.from.All && len(r.queue) >= queueSize && !r.behind && r.err == nil && c.err == nil && !c.awaited()
+		c.mu.Unlock()
 		s.paced.Store(enough)
 		if !enough {
 			return
@@ -204,7 +232,7 @@ func (r *Room) awaitSpace(ctx context.Context, s *session) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-r.space:
+		case <-c.space:
 		}
 	}
 }
@@ -226,7 +254,7 @@ func (r *Room) Next(ctx context.Context) (wire.Message, error) {
 		if len(r.queue) > 0 {
 			next := r.queue[0]
 			r.queue = r.queue[1:]
-			signal(r.space)
+			signal(c.space)
 			c.mu.Unlock()
 			return next.message, next.err
 		}
@@ -333,14 +361,13 @@ func (r *Room) Typing(ctx context.Context) error {
 	return s.write(context.WithoutCancel(ctx), "", wire.Typing{Room: r.Name()})
 }
 
-// Leave ends the room; Next returns ErrLeft from then on.
+// Leave ends the room; Next returns ErrLeft from then on. A Post that waits ends
+// with a *PendingError.
 func (r *Room) Leave(ctx context.Context) error {
 	c := r.client
 	c.mu.Lock()
-	r.err = ErrLeft
-	c.rooms = slices.DeleteFunc(c.rooms, func(o *Room) bool { return o == r })
+	r.end(ErrLeft)
 	name := r.name
-	r.wake()
 	c.mu.Unlock()
 	_, err := c.ask(ctx, wire.Leave{Room: name})
 	var refused *Error

@@ -132,7 +132,7 @@ func (c *Client) serve(s *session) error {
 	ctx, cancel := context.WithCancel(c.ctx)
 	s.giveUp = cancel
 	s.wg.Go(func() { s.keepAlive(ctx) })
-	c.set(s)
+	s.wg.Go(func() { c.send(ctx, s) })
 	c.rejoin(ctx, s)
 	var err error
 	for err == nil {
@@ -143,7 +143,9 @@ func (c *Client) serve(s *session) error {
 			c.pace(ctx, s, f)
 		}
 	}
+	c.mu.Lock()
 	c.set(nil)
+	c.mu.Unlock()
 	close(s.ended)
 	cancel()
 	_ = s.conn.CloseNow() // the error above is the one that matters
@@ -193,8 +195,8 @@ func (s *session) keepAlive(ctx context.Context) {
 	}
 }
 
-// rejoin asks for every room from where it stands. The answers are handled as
-// they come.
+// rejoin makes a session the current one and asks for every room from where it
+// stands; a Join from then on asks by itself. The answers are handled as they come.
 func (c *Client) rejoin(ctx context.Context, s *session) {
 	type request struct {
 		ref  string
@@ -202,9 +204,10 @@ func (c *Client) rejoin(ctx context.Context, s *session) {
 	}
 	var requests []request
 	c.mu.Lock()
+	c.set(s)
 	for _, r := range c.rooms {
 		take := r.answered(s)
-		ref := c.expect(func(f wire.Frame) {
+		ref := c.expect(false, func(f wire.Frame) {
 			if bad, refused := f.(wire.ErrorFrame); refused && refusal(bad).passing() {
 				s.giveUp() // all rooms are asked for again after a while
 				return
@@ -238,8 +241,10 @@ func (c *Client) handle(s *session, f wire.Frame) {
 		c.answer(f.Nonce, outcome{posted: Posted{Seq: f.Seq, At: f.At.Time}})
 	case wire.ErrorFrame:
 		switch {
-		case f.Nonce != "" && f.Code == wire.CodeNotJoined && c.follows(f.Room):
-			// The post was faster than the room's join, which posts it again.
+		case f.Nonce != "" && f.Code == wire.CodeNotJoined:
+			if c.member(s, f.Room) {
+				s.giveUp() // the room is asked for again after a while, and that posts it again
+			}
 		case f.Nonce != "":
 			c.answer(f.Nonce, outcome{err: refusal(f)})
 		default:
@@ -267,16 +272,17 @@ func (c *Client) handle(s *session, f wire.Frame) {
 	}
 }
 
-// follows says whether a room is joined, or will be again. c.mu is held.
-func (c *Client) follows(room string) bool {
-	return slices.ContainsFunc(c.rooms, func(r *Room) bool { return r.name == room })
+// member says whether the server has said on a session that it joined the room,
+// which it may have taken back with the refusal of a later join. c.mu is held.
+func (c *Client) member(s *session, room string) bool {
+	return slices.ContainsFunc(c.rooms, func(r *Room) bool { return r.name == room && r.member == s })
 }
 
 // answered gives the answer of a request to who asked. c.mu is held.
 func (c *Client) answered(ref string, f wire.Frame) {
-	if do, ok := c.asked[ref]; ok {
+	if r, ok := c.asked[ref]; ok {
 		delete(c.asked, ref)
-		do(f)
+		r.do(f)
 	}
 }
 
