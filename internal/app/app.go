@@ -144,7 +144,7 @@ func (a *app) build(ctx context.Context) error {
 		return err
 	}
 	a.streams, a.endLong = context.WithCancel(context.WithoutCancel(ctx))
-	a.limiter = limit.New(limit.Options{Off: !c.Limits})
+	a.limiter = limit.New(limit.Options{Off: !c.Limits, PerAddress: c.PerAddress})
 	if err := a.openLayer(); err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"strings"
 	"time"
 
 	"github.com/teahouse-chat/teahouse/channels"
@@ -97,7 +98,7 @@ func registerLimits(s *metrics.Set[limit.Stats]) {
 	s.Counters("teahouse_limited_total", "Refusals by a limit.", "limit", func(c limit.Stats) map[string]float64 {
 		refused := make(map[string]float64)
 		for kind, n := range c.RefusedRate {
-			refused[kind.String()] = float64(n)
+			refused[strings.ReplaceAll(kind.String(), " ", "_")] = float64(n)
 		}
 		for kind, n := range c.RefusedCount {
 			refused[kind.String()] = float64(n)

@@ -109,7 +109,7 @@ func TestAScrapeHasWhatIsRegisteredAndNothingElse(t *testing.T) {
 	}
 	for _, line := range []string{
 		"teahouse_ready 0", "teahouse_stopping 0", "teahouse_store_failing 0", `teahouse_sockets{protocol="rich"} 0`,
-		`teahouse_layer_connected{host="redis://127.0.0.1:1"} 0`, `teahouse_limited_total{limit="messages"} 0`,
+		`teahouse_layer_connected{host="redis://127.0.0.1:1"} 0`, `teahouse_limited_total{limit="messages_per_address"} 0`,
 	} {
 		if !strings.Contains(w.Body.String(), "\n"+line+"\n") {
 			t.Errorf("a scrape of a server that starts lacks %s", line)

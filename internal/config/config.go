@@ -34,6 +34,7 @@ type Config struct {
 	BaseURL        string         // public address without a trailing slash; "" is what the request says
 	TrustedProxies []netip.Prefix // networks of reverse proxies, masked; nil is none
 	Limits         bool           // false switches off every rate and every count of sockets
+	PerAddress     int            // multiplies the limits that count by network address; 1 unless Limits are to be wider
 	Backlog        int64          // bytes that may wait for slow clients together, at least 1 MiB
 	Drain          time.Duration  // of a stop, see DrainTime; negative is for the store to say
 	Admin          string         // host:port of metrics; "" is off

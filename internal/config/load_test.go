@@ -29,7 +29,7 @@ func TestNothingSetIsTheDefault(t *testing.T) {
 	}
 	want := Config{
 		Listen: "localhost:8080", Data: "./teahouse-data", Layer: "memory", Django: Django{Name: "Django"},
-		LogLevel: slog.LevelInfo, LogFormat: "text", Limits: true, Backlog: 256 << 20, Drain: autoDrain,
+		LogLevel: slog.LevelInfo, LogFormat: "text", Limits: true, PerAddress: 1, Backlog: 256 << 20, Drain: autoDrain,
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("Load with nothing set (-want +got):\n%s", d)
@@ -44,7 +44,7 @@ func TestEverySettingIsReadFromEveryPlace(t *testing.T) {
 		Listen: "[::1]:0", Data: "d", Store: "sqlite:x.db", Layer: "redis+pubsub://r:6380/1", LogLevel: slog.LevelDebug,
 		Django:    Django{Rooms: []string{"lobby", "team-*"}, Name: "Forum", Usernames: true},
 		LogFormat: "json", Origins: []string{"https://a.example", "http://b.example:81"},
-		BaseURL: "https://tea.example", Admin: "localhost:9090", Backlog: 64 << 20, Drain: 10 * time.Second,
+		BaseURL: "https://tea.example", Admin: "localhost:9090", PerAddress: 1, Backlog: 64 << 20, Drain: 10 * time.Second,
 	}
 	file := write(t, `
 # a comment
@@ -167,7 +167,7 @@ func TestAMistakeIsOneSentenceThatSaysWhatToDo(t *testing.T) {
 		{"no name for Django", []string{"--django-name", " "}, nil, `say a name`},
 		{"an unknown level", []string{"--log-level", "loud"}, nil, "say debug, info, warn or error"},
 		{"an unknown format", []string{"--log-format", "xml"}, nil, "say text or json"},
-		{"a switch that is neither", []string{"--limits", "maybe"}, nil, "say on or off"},
+		{"a switch that is neither", []string{"--limits", "maybe"}, nil, "say on, off, or a whole number"},
 		{"a size without a number", []string{"--backlog", "MiB"}, nil, "--backlog is \"MiB\": say a whole number of bytes with a unit, such as 256MiB"},
 		{"a size in an unknown unit", nil, []string{"TEAHOUSE_BACKLOG=5 apples"}, "TEAHOUSE_BACKLOG is \"5 apples\": say a whole number"},
 		{"a size with a fraction", []string{"--backlog=1.5GiB"}, nil, "say a whole number"},

@@ -104,10 +104,10 @@ var settings = []setting{
 		set:  setTrustedProxies,
 	},
 	{
-		name: "limits", arg: "on|off", def: "on",
-		help: "limits of rates and of sockets per address and person; off is for benchmarks",
-		more: "Sizes of messages and frames are limited always. Behind a reverse proxy say `--trusted-proxy` too, or the limits per address count all visitors together.",
-		set:  one(func(c *Config, v string) (err error) { c.Limits, err = onOff(v); return err }),
+		name: "limits", arg: "on|off|N", def: "on",
+		help: "limits of rates and of sockets per address and person; 10 allows an address ten times as much; off is for benchmarks",
+		more: limitsMore,
+		set:  one(setLimits),
 	},
 	{
 		name: "backlog", arg: "SIZE", def: "256MiB",

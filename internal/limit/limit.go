@@ -43,24 +43,29 @@ var rates = [...]struct {
 
 // Options of a Limiter; the zero value limits by the real clock.
 type Options struct {
-	Off bool             // everything is allowed and nothing is counted
-	Now func() time.Time // nil is time.Now
+	Off bool // everything is allowed and nothing is counted
+	// PerAddress multiplies what a network address may do, at once and in a
+	// second, for places where many people share one; 0 is 1. What a person may
+	// do, and what stands for something else in the place of an address, stays.
+	PerAddress int
+	Now        func() time.Time // nil is time.Now
 }
 
 // Limiter holds the buckets and the counts. Its methods may be called by many
 // goroutines, and never block for longer than it takes to look a key up.
 type Limiter struct {
-	off     bool             // fixed
-	now     func() time.Time // fixed
-	buckets [len(rates)]buckets
-	counts  [len(most)]counts
+	off        bool             // fixed
+	perAddress int              // fixed, at least 1
+	now        func() time.Time // fixed
+	buckets    [len(rates)]buckets
+	counts     [len(most)]counts
 }
 
 var _ chat.Limiter = (*Limiter)(nil)
 
 // New returns a Limiter that has seen nobody yet.
 func New(o Options) *Limiter {
-	l := &Limiter{off: o.Off, now: o.Now}
+	l := &Limiter{off: o.Off, perAddress: max(o.PerAddress, 1), now: o.Now}
 	if l.now == nil {
 		l.now = time.Now
 	}
@@ -80,19 +85,27 @@ func (l *Limiter) Take(kind chat.Limit, key string) time.Duration {
 	if l.off {
 		return 0
 	}
+	times := 1
 	if rates[kind].address {
-		key = AddressKey(key)
+		var network bool
+		if key, network = addressKey(key); network {
+			times = l.perAddress
+		}
 	}
-	return l.buckets[kind].take(key, rates[kind].every, rates[kind].burst, l.now())
+	return l.buckets[kind].take(key, rates[kind].every*rate.Limit(times), rates[kind].burst*times, l.now())
 }
 
-// Rate is what a kind allows, as events per second and how many at once; zeros
-// when the limits are off.
+// Rate is what a kind allows a person or a network address, as events per second
+// and how many at once; zeros when the limits are off.
 func (l *Limiter) Rate(kind chat.Limit) (perSecond float64, burst int) {
 	if l.off {
 		return 0, 0
 	}
-	return float64(rates[kind].every), rates[kind].burst
+	times := 1
+	if rates[kind].address {
+		times = l.perAddress
+	}
+	return float64(rates[kind].every) * float64(times), rates[kind].burst * times
 }
 
 // buckets are the token buckets of one kind.
@@ -175,8 +188,11 @@ func (c Count) String() string {
 
 // Most is how many one key may have; 0 when the limits are off.
 func (l *Limiter) Most(kind Count) int {
-	if l.off {
+	switch {
+	case l.off:
 		return 0
+	case kind == SocketsPerAddress:
+		return most[kind] * l.perAddress
 	}
 	return most[kind]
 }
@@ -201,7 +217,7 @@ func (l *Limiter) Acquire(kind Count, key string) bool {
 	c := &l.counts[kind]
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.open[key] >= most[kind] {
+	if c.open[key] >= l.Most(kind) {
 		c.refused.Add(1)
 		return false
 	}

@@ -186,6 +186,50 @@ func TestOffAllowsEverything(t *testing.T) {
 	}
 }
 
+func TestASharedAddressMayDoSoManyTimesAsMuchAndAPersonNoMore(t *testing.T) {
+	const times = 7
+	now := time.Unix(0, 0)
+	l := New(Options{PerAddress: times, Now: func() time.Time { return now }})
+	taken := func(kind chat.Limit, key string) (n int) {
+		for n = 0; l.Take(kind, key) == 0; n++ {
+		}
+		return n
+	}
+	for _, tt := range []struct {
+		kind   chat.Limit
+		key    string
+		burst  int
+		period time.Duration // for as many more
+	}{
+		{chat.LimitMessages, "0123456789abc", 20, 4 * time.Second},
+		{chat.LimitAddress, "192.0.2.1:80", times * 200, 4 * time.Second},
+		{chat.LimitAddress, "django:lobby", 200, 4 * time.Second}, // a room in the place of an address
+		{chat.LimitRooms, "192.0.2.1", times * 5, time.Minute},
+		{chat.LimitHandshakes, "[2001:db8::1]:80", times * 30, 3 * time.Second},
+		{chat.LimitGuests, "2001:db8::/64", times * 100, 10 * time.Second},
+	} {
+		if got := taken(tt.kind, tt.key); got != tt.burst {
+			t.Errorf("%v of %s: %d at once, want %d", tt.kind, tt.key, got, tt.burst)
+		}
+		now = now.Add(tt.period)
+		if got := taken(tt.kind, tt.key); got != tt.burst {
+			t.Errorf("%v of %s: %d in %v, want %d", tt.kind, tt.key, got, tt.period, tt.burst)
+		}
+	}
+	if _, burst := l.Rate(chat.LimitHandshakes); burst != times*30 {
+		t.Errorf("Rate says %d at once, want %d", burst, times*30)
+	}
+	for kind, want := range map[Count]int{SocketsPerAddress: times * 100, SocketsPerUser: 20} {
+		got := 0
+		for l.Acquire(kind, "192.0.2.1") {
+			got++
+		}
+		if got != want || l.Most(kind) != want {
+			t.Errorf("%v: %d were allowed and Most says %d, want %d", kind, got, l.Most(kind), want)
+		}
+	}
+}
+
 func TestNeighboursInOneSlash64ShareTheirLimits(t *testing.T) {
 	l := New(Options{Now: func() time.Time { return time.Unix(0, 0) }})
 	for i := range 30 {
