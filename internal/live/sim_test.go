@@ -39,7 +39,8 @@ func drawSchedule(rt *rapid.T) schedule {
 		return happening{
 			do: rapid.SampledFrom([]string{
 				"post", "post", "post", "post", "burst", "join", "join", "plain", "leave", "drop",
-				"pass", "pass", "bad broker", "worse broker", "dead broker", "good broker", "gap", "no store", "half store", "store",
+				"pass", "pass", "bad broker", "worse broker", "dead broker", "slow broker", "good broker", "gap", "no store", "half store", "store",
+				"flood",
 			}).Draw(rt, "do"),
 			node: rapid.IntRange(0, 2).Draw(rt, "node"),
 			n:    rapid.IntRange(0, 99).Draw(rt, "n"),
@@ -68,6 +69,9 @@ type simulation struct {
 	watchers []*watcher
 	posted   int
 	wrong    []string
+	readable time.Time // when the store came back last
+
+	stored sync.Map // time.Time of when, by position, of what is known to be
 }
 
 // unsure is a store that may lose the answer of what it has stored.
@@ -97,19 +101,17 @@ func simulate(t *testing.T, what schedule) (wrong []string) {
 			s.read(w)
 		}
 	}
-	s.turn(happening{do: "good broker"})
-	s.store.gone.Store(false)
-	s.store.half.Store(false)
-	pass(6 * time.Second)
+	s.turn(happening{do: "store"})
+	if s.street.takes > 0 {
+		s.step(happening{do: "flood", n: 300})
+	}
+	pass(6 * time.Second) // whatever the broker does
 	at, err := s.nodes[0].service.Positions(t.Context(), "lobby")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, w := range s.watchers {
 		s.read(w)
-		if w.plain != nil {
-			s.finish(w, at["lobby"])
-		}
 		if w.sure && w.last != at["lobby"] {
 			s.fail("a member on server %d has got %d of %d messages: %+v", w.node, w.last, at["lobby"], s.nodes[w.node].Stats().Tails)
 		}
@@ -133,6 +135,11 @@ func (s *simulation) step(st happening) {
 		s.post(h, 1)
 	case "burst":
 		s.post(h, st.n/3)
+	case "flood":
+		for range 200 + 2*st.n {
+			s.post(h, 1)
+			time.Sleep(2 * time.Millisecond)
+		}
 	case "join", "plain":
 		s.join(st)
 	case "leave", "drop":
@@ -148,8 +155,10 @@ func (s *simulation) step(st happening) {
 
 // turn changes the broker or the store.
 func (s *simulation) turn(st happening) {
-	f := fate(nil)
+	f, takes := fate(nil), time.Duration(0)
 	switch st.do {
+	case "slow broker": // slower than a flood
+		takes = time.Duration(5+st.n/7) * time.Millisecond
 	case "bad broker":
 		f = s.bad(10, 20)
 	case "worse broker":
@@ -157,7 +166,9 @@ func (s *simulation) turn(st happening) {
 	case "dead broker":
 		f = lost
 	case "no store", "store":
-		s.store.gone.Store(st.do == "no store")
+		if s.store.gone.Swap(st.do == "no store") {
+			s.readable = time.Now()
+		}
 		s.store.half.Store(false)
 		return
 	case "half store":
@@ -166,7 +177,7 @@ func (s *simulation) turn(st happening) {
 	}
 	s.street.mu.Lock()
 	defer s.street.mu.Unlock()
-	s.street.fate = f
+	s.street.fate, s.street.takes = f, takes
 }
 
 // bad loses and doubles so many of a hundred, and brings each after so many
@@ -194,7 +205,11 @@ func (s *simulation) post(h *house, n int) {
 		s.posted++
 		_ = h.service.Submit(s.t.Context(), chat.Post{
 			Room: "lobby", Author: someone(1), Nonce: fmt.Sprint(s.posted), Text: "x",
-		}, func(chat.Message, bool, error) {})
+		}, func(m chat.Message, _ bool, err error) {
+			if err == nil {
+				s.stored.Store(m.Seq, time.Now())
+			}
+		})
 	}
 }
 
@@ -207,10 +222,7 @@ func (s *simulation) join(st happening) {
 	if st.do == "plain" {
 		w.plain = channelstest.New(s.t, h.plainMux(), "/ws/chat/lobby/")
 		w.plain.Connect()
-		tail := h.tails.of(h.groups.of("lobby"))
-		tail.mu.Lock()
-		defer tail.mu.Unlock()
-		w.last = tail.last
+		w.last = s.shown(w)
 	} else {
 		w.rich = h.enter(s.t, 10+len(s.watchers))
 		w.rich.say(wire.Join{Room: "lobby"})
@@ -238,10 +250,11 @@ func (s *simulation) leave(st happening) {
 
 // read takes what has come to a member.
 func (s *simulation) read(w *watcher) {
+	synctest.Wait()
 	if w.rich == nil {
+		s.take(w, s.shown(w))
 		return
 	}
-	synctest.Wait()
 	w.rich.say(wire.Ping{})
 	for {
 		text := w.rich.ReceiveText()
@@ -251,6 +264,7 @@ func (s *simulation) read(w *watcher) {
 		}
 		switch f := f.(type) {
 		case wire.Pong:
+			s.late(w)
 			return
 		case wire.Joined:
 			w.last, w.sure = f.After, true
@@ -264,8 +278,28 @@ func (s *simulation) read(w *watcher) {
 	}
 }
 
-// finish takes all that has come to a plain member.
-func (s *simulation) finish(w *watcher, end int64) {
+// late complains of what a member lacks for more than 5 s.
+func (s *simulation) late(w *watcher) {
+	at, known := s.stored.Load(w.last + 1)
+	if !w.sure || !known || s.store.gone.Load() {
+		return
+	}
+	if late := min(time.Since(at.(time.Time)), time.Since(s.readable)); late > 5*time.Second {
+		s.fail("a member on server %d lacks %d since %v", w.node, w.last+1, late)
+	}
+}
+
+// shown is the position that the room has been given on the server of a member.
+func (s *simulation) shown(w *watcher) int64 {
+	h := s.nodes[w.node]
+	tail := h.tails.of(h.groups.of("lobby"))
+	tail.mu.Lock()
+	defer tail.mu.Unlock()
+	return tail.last
+}
+
+// take takes all that has come to a plain member.
+func (s *simulation) take(w *watcher, end int64) {
 	from := w.last
 	for w.last < end {
 		var m wire.PlainMessage
