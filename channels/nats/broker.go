@@ -45,7 +45,7 @@ type Broker struct {
 	// guarded by mu
 	mu      sync.Mutex
 	want    map[string]*listener // by subject
-	changed map[string]bool      // subjects whose listener came or went
+	changed map[string]bool      // subjects whose listener came or went, and whether they are subscribed to
 	waiting []chan struct{}      // closed when the changes so far are made, or cannot be made now
 	missed  map[string]bool      // groups that may have lost events, to be told when all is well again
 	down    bool                 // the last attempt to connect failed

@@ -65,14 +65,22 @@ func (b *Broker) listen(subject string) *listener {
 	if l == nil {
 		l = &listener{}
 		b.want[subject] = l
-		b.changed[subject] = true
+		if _, before := b.changed[subject]; !before {
+			b.changed[subject] = false
+		}
 	}
 	return l
 }
 
-// unlisten forgets a listener. The caller holds mu, and pokes.
+// unlisten forgets a listener, and all about it if it never was subscribed to:
+// clients choose names, and the servers may be away for long. The caller holds
+// mu, and pokes.
 func (b *Broker) unlisten(subject string) {
 	delete(b.want, subject)
+	if subscribed, before := b.changed[subject]; before && !subscribed {
+		delete(b.changed, subject)
+		return
+	}
 	b.changed[subject] = true
 }
 
@@ -317,8 +325,9 @@ func (b *Broker) lose(err error) {
 	b.mu.Lock()
 	b.down = true
 	b.state = State{Host: b.host, Err: err}
+	clear(b.changed)
 	for subject, l := range b.want {
-		b.changed[subject] = true
+		b.changed[subject] = false
 		if l.box == nil {
 			b.missed[l.group] = true
 		}

@@ -43,17 +43,18 @@ type aliases struct {
 func (a *aliases) add(group string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	local := alias(group)
-	a.groups[local] = group
-	delete(a.left, local)
+	a.groups[alias(group)] = group
 }
 
-func (a *aliases) remove(group string) {
+// remove ends what add began; known tells that others may have sent to the alias.
+func (a *aliases) remove(group string, known bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	local := alias(group)
 	delete(a.groups, local)
-	a.left[local] = time.Now()
+	if known {
+		a.left[local] = time.Now()
+	}
 }
 
 // forget lets go of what was left so long ago that nothing can come any more.

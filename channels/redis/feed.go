@@ -29,7 +29,7 @@ type feed struct {
 	// guarded by mu
 	mu      sync.Mutex
 	want    map[string]*listener // by Redis channel
-	changed map[string]bool      // Redis channels whose listener came or went
+	changed map[string]bool      // Redis channels whose listener came or went, and whether they are subscribed to
 	waiting []chan struct{}      // closed when the changes so far are made, or cannot be made now
 	missed  map[string]bool      // groups that may have lost events, to be told when all is well again
 	down    bool                 // the last attempt to connect failed
@@ -134,17 +134,26 @@ func (f *feed) listen(topic string) *listener {
 	if l == nil {
 		l = &listener{}
 		f.want[topic] = l
-		f.changed[topic] = true
+		if _, before := f.changed[topic]; !before {
+			f.changed[topic] = false
+		}
 	}
 	return l
 }
 
-// unlisten forgets a listener that nobody needs. The caller holds mu, and pokes.
+// unlisten forgets a listener that nobody needs, and all about it if it never was
+// subscribed to: clients choose names, and the host may be away for long. The
+// caller holds mu, and pokes.
 func (f *feed) unlisten(topic string, l *listener) {
-	if len(l.groups) == 0 && l.box == nil && f.want[topic] == l {
-		delete(f.want, topic)
-		f.changed[topic] = true
+	if len(l.groups) > 0 || l.box != nil || f.want[topic] != l {
+		return
 	}
+	delete(f.want, topic)
+	if subscribed, before := f.changed[topic]; before && !subscribed {
+		delete(f.changed, topic)
+		return
+	}
+	f.changed[topic] = true
 }
 
 func (f *feed) poke() {
@@ -271,8 +280,9 @@ func (f *feed) lose() {
 	defer f.mu.Unlock()
 	f.down = true
 	clear(f.have)
+	clear(f.changed)
 	for topic, l := range f.want {
-		f.changed[topic] = true
+		f.changed[topic] = false
 		for _, g := range l.groups {
 			f.missed[g] = true
 		}

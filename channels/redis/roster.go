@@ -36,7 +36,7 @@ type roster struct {
 	orders []order
 
 	// owned by run
-	enrolled map[string]time.Time // groups with when they are to be renewed
+	enrolled map[string]time.Time // groups with when they are to be renewed; zero: Redis never heard of it
 	leaving  map[string]bool      // groups to be left once the host is back
 	unseen   []string             // groups to be looked at in this sweep
 	up       bool                 // the last command worked
@@ -137,16 +137,24 @@ func (r *roster) obey(ctx context.Context) {
 	}
 }
 
+// note keeps what is followed, and of groups that were left those that Redis has
+// heard of: clients choose names, and the host may be away for long.
 func (r *roster) note(groups []string, follow bool) {
 	for _, group := range groups {
-		if follow {
+		switch {
+		case follow && r.leaving[group]:
+			r.enrolled[group] = time.Now() // at once
+		case follow:
 			r.enrolled[group] = time.Time{}
+		case !r.enrolled[group].IsZero():
+			r.leaving[group] = true
+		}
+		if follow {
 			delete(r.leaving, group)
 			r.core.aliases.add(group)
 		} else {
-			r.core.aliases.remove(group)
 			delete(r.enrolled, group)
-			r.leaving[group] = true
+			r.core.aliases.remove(group, r.leaving[group])
 		}
 	}
 }
@@ -167,6 +175,7 @@ func (r *roster) enrol(ctx context.Context, groups []string) error {
 	var todo []command
 	list := []string{"HSET", r.core.names.list(r.core.node.Process)}
 	for _, group := range groups {
+		r.enrolled[group] = time.Now() // Redis may have heard of it, whatever is answered
 		key, member := r.core.names.group(group), r.core.channel(alias(group))
 		todo = append(todo,
 			command{"ZADD", key, now, member},
@@ -296,9 +305,12 @@ func (r *roster) look(ctx context.Context, groups []string) (lost []string, err 
 		var due []string
 		for _, group := range batch {
 			renew := "0"
-			if now.After(r.enrolled[group]) {
+			if at := r.enrolled[group]; now.After(at) {
 				renew = "1"
 				due = append(due, group)
+				if at.IsZero() {
+					r.enrolled[group] = now // Redis may have heard of it, whatever is answered
+				}
 			}
 			keys = append(keys, r.core.names.group(group))
 			args = append(args, r.core.channel(alias(group)), renew)
