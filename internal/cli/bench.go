@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
+	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
@@ -72,7 +73,7 @@ func parseBench(args []string) (benchFlags, error) {
 	case err != nil:
 		return f, err
 	case len(rest) > 1:
-		return f, fmt.Errorf("bench takes one URL, but got %q", rest)
+		return f, fmt.Errorf("bench takes one URL, but got %d", len(rest))
 	case len(rest) == 1:
 		f.url = rest[0]
 	}
@@ -101,14 +102,45 @@ func flagError(set *flag.FlagSet, err error) error {
 	}
 	name, unknown := strings.CutPrefix(err.Error(), "flag provided but not defined: -")
 	if !unknown {
-		return fmt.Errorf("%s: %w", set.Name(), err)
+		return valueError(set, err)
 	}
 	var names []string
 	set.VisitAll(func(f *flag.Flag) { names = append(names, f.Name) })
 	if i := config.Nearest(name, names); i >= 0 {
-		return fmt.Errorf("unknown flag --%s: did you mean --%s?", name, names[i])
+		return fmt.Errorf("unknown flag --%s: did you mean --%s?", config.Name(name), names[i])
 	}
-	return fmt.Errorf("unknown flag --%s: teahouse help %s lists the known ones", name, set.Name())
+	return fmt.Errorf("unknown flag --%s: teahouse help %s lists the known ones", config.Name(name), set.Name())
+}
+
+// invalidValue is what package flag says of a value that a flag cannot have.
+var invalidValue = regexp.MustCompile(`(?s)^invalid (?:boolean )?value (".*") for (?:flag )?-([a-z-]+): `)
+
+// valueError says what a value should be. Of the value it shows only what cannot
+// be a password.
+func valueError(set *flag.FlagSet, err error) error {
+	if name, ok := strings.CutPrefix(err.Error(), "flag needs an argument: -"); ok {
+		return fmt.Errorf("--%s has no value: write --%s VALUE", name, name)
+	}
+	found := invalidValue.FindStringSubmatch(err.Error())
+	if found == nil {
+		return fmt.Errorf("a flag has no name: teahouse help %s lists the known ones", set.Name())
+	}
+	value, _ := strconv.Unquote(found[1]) // which package flag has quoted
+	f := set.Lookup(found[2])
+	if f == nil {
+		return fmt.Errorf("--%s cannot be %s", found[2], config.Quote(value))
+	}
+	say := "a whole number"
+	switch of, _ := f.Value.(flag.Getter); of.Get().(type) {
+	case bool:
+		say = "nothing, or =true or =false"
+	case time.Duration:
+		say = "a time with its unit, such as 10s"
+		if _, err := strconv.ParseUint(value, 10, 63); err == nil {
+			say = "a time with its unit: " + value + "s"
+		}
+	}
+	return fmt.Errorf("--%s is %s: say %s", f.Name, config.Quote(value), say)
 }
 
 // complete fills in what follows from the flags.
@@ -119,7 +151,7 @@ func (f *benchFlags) complete() error {
 	case "plain":
 		f.plan.Protocol = load.Plain{}
 	default:
-		return fmt.Errorf("--protocol is %q: say rich or plain", f.protocol)
+		return fmt.Errorf("--protocol is %s: say rich or plain", config.Quote(f.protocol))
 	}
 	if f.plan.Protocol.Name() == "plain" && f.plan.Scenario == load.Reconnect {
 		return errors.New("the plain protocol has no positions to come back with: say --protocol rich")
@@ -152,7 +184,7 @@ func (f *benchFlags) parsePin() error {
 	f.loadCPU, errs[1] = strconv.Atoi(generator)
 	last := runtime.NumCPU() - 1
 	if !found || errors.Join(errs[:]...) != nil || min(f.server, f.loadCPU) < 0 || max(f.server, f.loadCPU) > last {
-		return fmt.Errorf("--pin is %q: say two processors from 0 to %d, of the server and of the generator, such as 0,1", f.pin, last)
+		return fmt.Errorf("--pin is %s: say two processors from 0 to %d, of the server and of the generator, such as 0,1", config.Quote(f.pin), last)
 	}
 	f.plan.Cores, f.plan.Shared = 1, f.server == f.loadCPU
 	return nil
@@ -228,7 +260,7 @@ func (p *program) bench(ctx context.Context, f benchFlags) (result load.Result, 
 func (f *benchFlags) resolve() error {
 	u, err := url.Parse(f.url)
 	if err != nil || u.Scheme != "http" || u.Hostname() == "" {
-		return fmt.Errorf("%q is not an address to measure: say http://host:port", f.url)
+		return fmt.Errorf("%s is not an address to measure: say http://host:port", config.Quote(f.url))
 	}
 	port := u.Port()
 	if port == "" {
@@ -236,7 +268,7 @@ func (f *benchFlags) resolve() error {
 	}
 	number, err := strconv.ParseUint(port, 10, 16)
 	if err != nil {
-		return fmt.Errorf("%q has no port from 0 to 65535", f.url)
+		return fmt.Errorf("%s has no port from 0 to 65535", config.Quote(f.url))
 	}
 	ips, err := net.LookupIP(u.Hostname())
 	if err != nil {

@@ -41,7 +41,12 @@ func TestAMistakeInBenchIsOneSentence(t *testing.T) {
 	}{
 		"a misspelt flag":     {[]string{"--romos=1"}, "unknown flag --romos: did you mean --rooms?"},
 		"an unknown flag":     {[]string{"--zzzzzzzz=1"}, "unknown flag --zzzzzzzz: teahouse help bench lists"},
-		"not a number":        {[]string{"--rooms=x"}, `invalid value "x"`},
+		"not a number":        {[]string{"--rooms=x"}, `--rooms is "x": say a whole number`},
+		"a time without unit": {[]string{"--duration", "5"}, `--duration is "5": say a time with its unit: 5s`},
+		"no time":             {[]string{"--duration", "soon"}, `--duration is "soon": say a time with its unit, such as 10s`},
+		"a switch with more":  {[]string{"--json=5"}, `--json is "5": say nothing`},
+		"a flag without one":  {[]string{"--duration"}, `--duration has no value: write --duration VALUE`},
+		"no name of a flag":   {[]string{"--=5"}, `a flag has no name: teahouse help bench lists`},
 		"another scenario":    {[]string{"--scenario=tea"}, `there is no scenario "tea"`},
 		"another protocol":    {[]string{"--protocol=tea"}, `--protocol is "tea": say rich or plain`},
 		"too many rooms":      {[]string{"--rooms=1000000"}, "rooms is 1000000: say a number"},

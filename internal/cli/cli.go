@@ -124,9 +124,9 @@ func (p *program) unknownCommand(name string) int {
 		names = append(names, c.name)
 	}
 	if i := config.Nearest(name, names); i >= 0 {
-		return p.fail(exitUsage, fmt.Errorf("unknown command %q: did you mean %s?", name, names[i]))
+		return p.fail(exitUsage, fmt.Errorf("unknown command %s: did you mean %s?", config.Quote(name), names[i]))
 	}
-	return p.fail(exitUsage, fmt.Errorf("unknown command %q: say one of %s", name, strings.Join(names, ", ")))
+	return p.fail(exitUsage, fmt.Errorf("unknown command %s: say one of %s", config.Quote(name), strings.Join(names, ", ")))
 }
 
 // fail tells the operator why, in one line even when several things went wrong.

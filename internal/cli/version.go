@@ -4,11 +4,13 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+
+	"github.com/teahouse-chat/teahouse/internal/config"
 )
 
 func (p *program) runVersion(args []string) int {
 	if len(args) > 0 {
-		return p.fail(exitUsage, fmt.Errorf("version takes no arguments, but got %q", args[0]))
+		return p.fail(exitUsage, fmt.Errorf("version takes no arguments, but got %s", config.Quote(args[0])))
 	}
 	build, ok := debug.ReadBuildInfo()
 	if !ok {

@@ -33,7 +33,7 @@ func setDrain(c *Config, v string) error {
 	d, err := time.ParseDuration(v)
 	switch {
 	case err != nil:
-		return fmt.Errorf("is %q: say a time with its unit, such as 10s, or auto", v)
+		return fmt.Errorf("is %s: say a time with its unit, such as 10s, or auto", Quote(v))
 	case d < 0 || d > maxDrain:
 		return fmt.Errorf("is %q: say a time from 0s to %.0fm, or auto", v, maxDrain.Minutes())
 	}

@@ -21,16 +21,16 @@ func setLayer(c *Config, v string) error {
 		c.Layer = v
 		return nil
 	}
-	scheme, _, found := strings.Cut(v, "://")
+	scheme := schemeOf(v)
 	switch first, _, _ := strings.Cut(scheme, "+"); {
-	case found && (first == "redis" || first == "rediss" || first == "unix"):
+	case first == "redis" || first == "rediss" || first == "unix":
 	case NATS(v):
-	case !found && !strings.ContainsAny(v, ":@/"):
+	case isWord(v) && !strings.Contains(v, "/"):
 		return fmt.Errorf("is %q: say memory, redis://HOST:6379, redis+pubsub://HOST:6379 or nats://HOST:4222", v)
-	case !found: // it may begin with a secret
+	case scheme == "": // it may begin with a secret
 		return errors.New("is no URL: say memory, redis://HOST:6379, redis+pubsub://HOST:6379 or nats://HOST:4222")
 	default:
-		return fmt.Errorf("has the scheme %.32q, which is not supported: say memory, redis://HOST:6379, redis+pubsub://HOST:6379 or nats://HOST:4222", scheme)
+		return fmt.Errorf("has the scheme %q, which is not supported: say memory, redis://HOST:6379, redis+pubsub://HOST:6379 or nats://HOST:4222", scheme)
 	}
 	var err error
 	if NATS(v) {
@@ -55,7 +55,7 @@ func setDjangoRooms(c *Config, values []string) error {
 	c.Django.Rooms = nil
 	for _, v := range values {
 		if _, err := path.Match(v, ""); err != nil {
-			return fmt.Errorf("is %q: close its bracket, as in team-[a-c], and write two backslashes for one", v)
+			return fmt.Errorf("is %s: close its bracket, as in team-[a-c], and write two backslashes for one", Quote(v))
 		}
 		c.Django.Rooms = append(c.Django.Rooms, v)
 	}

@@ -18,7 +18,7 @@ func setLimits(c *Config, v string) (err error) {
 		return nil
 	}
 	if c.Limits, err = onOff(v); err != nil {
-		return fmt.Errorf("is %q: say on, off, or a whole number from 2 to %d, how many times as much an address may do", v, mostPerAddress)
+		return fmt.Errorf("is %s: say on, off, or a whole number from 2 to %d, how many times as much an address may do", Quote(v), mostPerAddress)
 	}
 	return nil
 }

@@ -90,7 +90,7 @@ func fromFlags(args []string) (map[string]value, error) {
 		return nil, flagError(err)
 	}
 	if set.NArg() > 0 {
-		return nil, fmt.Errorf("%q is not a flag: settings are given as --name value, see teahouse help", set.Arg(0))
+		return nil, fmt.Errorf("%s is not a flag: settings are given as --name value, see teahouse help", Quote(set.Arg(0)))
 	}
 	return got, nil
 }
@@ -101,12 +101,12 @@ func flagError(err error) error {
 		return ErrHelp
 	}
 	if name, ok := strings.CutPrefix(err.Error(), "flag provided but not defined: -"); ok {
-		return unknown("flag", "--"+name, spell(name, func(s setting) string { return "--" + s.name }))
+		return unknown("flag", "--"+Name(name), spell(name, func(s setting) string { return "--" + s.name }))
 	}
 	if name, ok := strings.CutPrefix(err.Error(), "flag needs an argument: -"); ok {
 		return fmt.Errorf("--%s has no value: write --%s VALUE", name, name)
 	}
-	return fmt.Errorf("reading the flags: %w", err)
+	return errors.New("a flag has no name: settings are given as --name value, see teahouse help") // it may hold a password
 }
 
 func fromEnv(env []string) (map[string]value, error) {
@@ -120,7 +120,7 @@ func fromEnv(env []string) (map[string]value, error) {
 		name = strings.ToLower(strings.ReplaceAll(name, "_", "-"))
 		s, ok := find(name)
 		if !ok || s.env() != key {
-			return nil, unknown("environment variable", key, spell(name, setting.env))
+			return nil, unknown("environment variable", Name(key), spell(name, setting.env))
 		}
 		v := value{texts: []string{text}, where: key}
 		if s.list {
@@ -145,16 +145,16 @@ func fromFile(from value) (map[string]value, error) {
 	var keys map[string]any
 	if _, err := toml.DecodeFile(path, &keys); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("%s names %s, which does not exist: create it or correct the path", from.where, path)
+			return nil, fmt.Errorf("%s names %s, which does not exist: create it or correct the path", from.where, Name(path))
 		}
 		var pathErr *os.PathError
 		if errors.As(err, &pathErr) {
-			return nil, fmt.Errorf("%s names %s, which cannot be read: %w", from.where, path, pathErr.Err)
+			return nil, fmt.Errorf("%s names %s, which cannot be read: %w", from.where, Name(path), pathErr.Err)
 		}
 		// The line itself is not repeated: it may hold a password.
 		var parseErr toml.ParseError
 		if errors.As(err, &parseErr) {
-			return nil, fmt.Errorf("%s, line %d: %s; write settings as name = \"value\"", path, parseErr.Position.Line, parseErr.Message)
+			return nil, fmt.Errorf("%s, line %d: %s; write settings as name = \"value\"", path, parseErr.Position.Line, withoutValue(parseErr.Message))
 		}
 		return nil, fmt.Errorf("%s is not a TOML file: %w", path, err)
 	}
@@ -162,7 +162,7 @@ func fromFile(from value) (map[string]value, error) {
 	for _, key := range sortedKeys(keys) {
 		s, ok := find(key)
 		if !ok {
-			return nil, unknown("setting", key+" in "+path, spell(key, func(s setting) string { return s.name }))
+			return nil, unknown("setting", Name(key)+" in "+path, spell(key, func(s setting) string { return s.name }))
 		}
 		if !s.inFile() {
 			return nil, fmt.Errorf("%s sets %s, which only a flag or %s can: remove the line", path, key, s.env())
@@ -174,6 +174,15 @@ func fromFile(from value) (map[string]value, error) {
 		got[key] = value{texts: texts, where: key + " in " + path}
 	}
 	return got, nil
+}
+
+// withoutValue is what the parser says is wrong, without the beginning of a value
+// that should have been in quotation marks.
+func withoutValue(message string) string {
+	if strings.HasPrefix(message, "expected value but found ") {
+		return "a text is not in quotation marks"
+	}
+	return message
 }
 
 // plain turns a TOML value into the text that a flag would hold.

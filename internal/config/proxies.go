@@ -37,7 +37,7 @@ func network(v string) (netip.Prefix, error) {
 	}
 	switch {
 	case err != nil || !p.IsValid():
-		return p, fmt.Errorf("is %.64q: say an address or a network, such as 127.0.0.1 or 10.0.0.0/24; names are not looked up", v)
+		return p, fmt.Errorf("is %s: say an address or a network, such as 127.0.0.1 or 10.0.0.0/24; names are not looked up", Quote(v))
 	case p.Bits() == 0:
 		return p, errors.New("trusts everybody, so that visitors could choose their address: name the addresses of the proxy")
 	case p != p.Masked():

@@ -171,12 +171,23 @@ func setStore(c *Config, v string) error {
 			return errors.New("names no database: say postgres://USER:PASSWORD@HOST:5432/NAME")
 		}
 	case v != "" && !isSQLite:
-		return fmt.Errorf("%s is not supported: say sqlite:PATH or postgres://USER:PASSWORD@HOST:5432/NAME, or leave it out for teahouse.db in the data folder", schemeOf(v))
+		return fmt.Errorf("%s: say sqlite:PATH or postgres://USER:PASSWORD@HOST:5432/NAME, or leave it out for teahouse.db in the data folder", noStore(v))
 	case isSQLite && path == "":
 		return errors.New("has no path: say sqlite:PATH, such as sqlite:/var/lib/teahouse/teahouse.db")
 	}
 	c.Store = v
 	return nil
+}
+
+// noStore says that something is no store, without any secret in it.
+func noStore(v string) string {
+	switch scheme := schemeOf(v); {
+	case scheme != "":
+		return fmt.Sprintf("%q is not supported", scheme+":")
+	case isWord(v):
+		return fmt.Sprintf("%q is not supported", v)
+	}
+	return "is not the address of a store"
 }
 
 func isPostgres(store string) bool {
@@ -218,7 +229,7 @@ func onOff(v string) (bool, error) {
 	case off, "false":
 		return false, nil
 	}
-	return false, fmt.Errorf("is %q: say on or off", v)
+	return false, fmt.Errorf("is %s: say on or off", Quote(v))
 }
 
 func setAdmin(c *Config, v string) (err error) {
@@ -237,12 +248,12 @@ func setLogLevel(c *Config, v string) error {
 	case "debug", "info", "warn", "error":
 		return c.LogLevel.UnmarshalText([]byte(v))
 	}
-	return fmt.Errorf("is %q: say debug, info, warn or error", v)
+	return fmt.Errorf("is %s: say debug, info, warn or error", Quote(v))
 }
 
 func setLogFormat(c *Config, v string) error {
 	if v != "text" && v != "json" {
-		return fmt.Errorf("is %q: say text or json", v)
+		return fmt.Errorf("is %s: say text or json", Quote(v))
 	}
 	c.LogFormat = v
 	return nil
@@ -256,10 +267,10 @@ func address(v string) (string, error) {
 		if n, nerr := strconv.ParseUint(v, 10, 16); nerr == nil {
 			return "", fmt.Errorf("is %q: put a colon before the port, as in :%d or localhost:%d", v, n, n)
 		}
-		return "", fmt.Errorf("is %q: say host:port, such as localhost:8080 or :8080", v)
+		return "", fmt.Errorf("is %s: say host:port, such as localhost:8080 or :8080", Quote(v))
 	}
 	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-		return "", fmt.Errorf("is %q: the port must be a number from 0 to 65535", v)
+		return "", fmt.Errorf("is %s: the port must be a number from 0 to 65535", Quote(v))
 	}
 	return v, nil
 }
@@ -295,13 +306,4 @@ func origin(v string) (string, error) {
 		host += ":" + port
 	}
 	return u.Scheme + "://" + host, nil
-}
-
-// schemeOf is the part of a store that holds no secret.
-func schemeOf(v string) string {
-	scheme, _, found := strings.Cut(v, ":")
-	if found {
-		return strconv.Quote(scheme + ":")
-	}
-	return strconv.Quote(v)
 }

@@ -28,7 +28,7 @@ func size(v string, least, most int64) (int64, error) {
 	}
 	n, err := strconv.ParseUint(digits, 10, 63)
 	if err != nil {
-		return 0, fmt.Errorf("is %q: say a whole number of bytes with a unit, such as 256MiB or 1GiB", v)
+		return 0, fmt.Errorf("is %s: say a whole number of bytes with a unit, such as 256MiB or 1GiB", Quote(v))
 	}
 	if n > uint64(most/unit) || int64(n)*unit < least {
 		return 0, fmt.Errorf("is %q: say a size from %s to %s", v, sizeText(least), sizeText(most))
