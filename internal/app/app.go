@@ -50,7 +50,7 @@ func Run(ctx context.Context, c config.Config, out, errw io.Writer) error {
 		if err != nil {
 			return errors.Join(err, stop(servers))
 		}
-		servers = append(servers, a.serve(admin, a.adminHandler()))
+		servers = append(servers, a.serve(admin, a.adminHandler(isLocal(admin.Addr()))))
 	}
 	greet(out, c, main.Addr())
 	log.Info("started", "listen", main.Addr().String(), "version", version(), "store", keptIn(c))

@@ -35,6 +35,12 @@ func greet(w io.Writer, c config.Config, at net.Addr) {
 	}
 }
 
+// isLocal says that only this machine can connect to an address.
+func isLocal(at net.Addr) bool {
+	tcp, ok := at.(*net.TCPAddr)
+	return ok && tcp.IP.IsLoopback()
+}
+
 // keptIn is where the messages are, for people: without a password.
 func keptIn(c config.Config) string {
 	if !c.PostgreSQL() {

@@ -67,16 +67,25 @@ func say(w http.ResponseWriter, status int, text string) {
 	fmt.Fprintln(w, text)
 }
 
-// adminHandler serves operators; it belongs on an address of their own.
-func (a *app) adminHandler() http.Handler {
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", a.metrics.Handler())
+// adminHandler serves operators; it belongs on an address of their own. Where
+// that is local, a page that somebody on this machine looks at must not read more
+// than health by binding its name to it (DNS rebinding). Where it is not, the
+// operator has put it into a network for Prometheus, which asks by the name of the
+// machine, whatever it is there; profiles are protected in either case.
+func (a *app) adminHandler(local bool) http.Handler {
+	mux, all := http.NewServeMux(), http.NewServeMux()
+	all.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "ok") })
+	all.HandleFunc("GET /readyz", a.readyz)
+	scraped := all
+	if local {
+		scraped = mux
+	}
+	scraped.Handle("GET /metrics", a.metrics.Handler())
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index) // heap, goroutine and the other profiles
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "ok") })
-	mux.HandleFunc("GET /readyz", a.readyz)
-	return strict(a.sites.Protect(mux))
+	all.Handle("/", a.sites.ProtectOperators(mux))
+	return strict(all)
 }
 
 // maxHeaders is how many header lines a request may have.

@@ -90,7 +90,7 @@ func TestTheTableOfMetricsIsCurrent(t *testing.T) {
 func TestAScrapeHasWhatIsRegisteredAndNothingElse(t *testing.T) {
 	a := whole(t)
 	w := httptest.NewRecorder()
-	a.adminHandler().ServeHTTP(w, httptest.NewRequest("GET", "http://localhost:8080/metrics", nil))
+	a.adminHandler(true).ServeHTTP(w, httptest.NewRequest("GET", "http://localhost:8080/metrics", nil))
 	if w.Code != 200 {
 		t.Fatalf("a scrape is answered with %d: %s", w.Code, w.Body)
 	}

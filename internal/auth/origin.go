@@ -87,11 +87,19 @@ func defaultPort(scheme string) string {
 // Protect refuses requests for hosts that are not this server's (421, against
 // DNS rebinding) and unsafe requests from other sites (403).
 func (s *Sites) Protect(next http.Handler) http.Handler {
+	return s.protect(next, "This server does not answer for this host name. If it should, start it with --base-url and its address.")
+}
+
+// ProtectOperators is Protect for a listener of operators, with another advice.
+func (s *Sites) ProtectOperators(next http.Handler) http.Handler {
+	return s.protect(next, "The operators' address does not answer for this host name. Ask by localhost, by an IP address or by the host that --admin names.")
+}
+
+func (s *Sites) protect(next http.Handler, misdirected string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !s.allowHost(r.Host) {
 			slog.DebugContext(r.Context(), "request for a host that is not ours", "host", r.Host)
-			http.Error(w, "This server does not answer for this host name. If it should, start it with --base-url and its address.",
-				http.StatusMisdirectedRequest)
+			http.Error(w, misdirected, http.StatusMisdirectedRequest)
 			return
 		}
 		if err := s.cross.Check(r); err != nil {

@@ -124,7 +124,7 @@ var settings = []setting{
 	{
 		name: "admin", arg: "ADDRESS", def: off,
 		help: "host:port of a second listener with /metrics and /debug/pprof; off is none",
-		more: "It has no login: keep it on localhost or in a private network.",
+		more: "It has no login: keep it on localhost or in a private network. On localhost it answers for localhost, for IP addresses and for the host that this setting names, but for no other name, so that no web page can read it through a browser on the machine (DNS rebinding). On another address, such as `:9090` or `10.0.0.5:9090`, `/metrics` answers under any name, for Prometheus elsewhere; `/debug/pprof` still does not. `/healthz` and `/readyz` are here too, under any name.",
 		set:  one(setAdmin),
 	},
 	{
