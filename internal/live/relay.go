@@ -15,10 +15,8 @@ import (
 
 const (
 	relayLanes    = 4
-	laneBytes     = 8 << 20         // waiting in a lane; what comes then is dropped
-	eventCost     = 512             // bytes an event counts as, beside its text
-	followWithin  = time.Second     // a join waits so long for other processes
-	publishWithin = 5 * time.Second // an event that the broker has not taken by then is dropped
+	eventCost     = 512         // bytes an event counts as, beside its text
+	followWithin  = time.Second // a join waits so long for other processes
 	relayLogEvery = 10 * time.Second
 )
 
@@ -28,8 +26,9 @@ const (
 //
 // What is published waits in one of a few lanes, so that a group's events stay
 // in order, and goes to the broker in the background. A lane is bounded: beyond
-// that, and when the broker fails, events are dropped and counted. Payloads that
-// no broker can carry are for this process alone.
+// that, and when the broker fails, events are dropped and counted; and so are
+// messages that have become old in it, for they hold up what no log has. Payloads
+// that no broker can carry are for this process alone.
 //
 // Groups are followed in the background too: who joins waits a second for that,
 // and not at all while the broker is behind. What it then followed late is told
@@ -50,6 +49,7 @@ type Relay struct {
 	tails   atomic.Pointer[tails] // set once, by New; nil: no messages of other servers are expected
 	follows follows
 	lanes   [relayLanes]lane
+	publish func(context.Context, channels.Delivery) (end func() error) // to the broker
 	runners sync.WaitGroup
 
 	sent, received, dropped, failed atomic.Uint64
@@ -62,15 +62,6 @@ type Relay struct {
 	logged time.Time
 }
 
-// lane is some groups' events on their way.
-type lane struct {
-	// guarded by mu
-	mu      sync.Mutex
-	queue   []channels.Delivery
-	bytes   int
-	running bool
-}
-
 // RelayOptions of a Relay. All but Shared are needed.
 type RelayOptions struct {
 	Broker channels.Broker // to be closed after the Relay
@@ -81,6 +72,7 @@ type RelayOptions struct {
 // NewRelay makes a broker before another one.
 func NewRelay(o RelayOptions) *Relay {
 	r := &Relay{broker: o.Broker, shared: o.Shared, log: o.Logger, seed: maphash.MakeSeed()}
+	r.publish = publishing(o.Broker)
 	r.follows.has, r.follows.changed = make(map[string]bool), make(map[string]bool)
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	return r
@@ -143,7 +135,7 @@ func (r *Relay) Publish(ctx context.Context, d channels.Delivery) error {
 		}
 		l.running = true
 	}
-	l.queue = append(l.queue, d)
+	l.queue = append(l.queue, queued{Delivery: d, at: time.Now()})
 	l.bytes += cost
 	r.waiting.Add(1)
 	return nil
@@ -186,31 +178,6 @@ func (r *Relay) begin(f func()) bool {
 	return true
 }
 
-// carry gives what waits in a lane to the broker, until nothing does.
-func (r *Relay) carry(l *lane) {
-	for {
-		l.mu.Lock()
-		batch := l.queue
-		l.queue, l.bytes = nil, 0
-		if len(batch) == 0 {
-			l.running = false
-			l.mu.Unlock()
-			return
-		}
-		l.mu.Unlock()
-		for _, d := range batch {
-			ctx, cancel := context.WithTimeout(r.ctx, publishWithin)
-			if err := r.broker.Publish(ctx, d); err != nil {
-				r.lose(&r.failed, "it failed", err)
-			} else {
-				r.sent.Add(1)
-			}
-			cancel()
-			r.waiting.Add(-1)
-		}
-	}
-}
-
 // lose counts an event that other processes do not get, and says so now and then.
 func (r *Relay) lose(counter *atomic.Uint64, why string, err error) {
 	counter.Add(1)
@@ -240,7 +207,7 @@ type RelayStats struct {
 	// since the start
 	Sent     uint64 // to the broker
 	Received uint64 // from other processes
-	Dropped  uint64 // because too much waited for the broker
+	Dropped  uint64 // because too much waited for the broker, or messages for too long
 	Failed   uint64 // because the broker did not take them
 }
 

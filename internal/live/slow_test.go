@@ -1,10 +1,16 @@
 package live
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/teahouse-chat/teahouse/channels"
+	"github.com/teahouse-chat/teahouse/internal/chat/memstore"
 	"github.com/teahouse-chat/teahouse/wire"
 )
 
@@ -71,5 +77,100 @@ func TestAnAuthorDoesNotWaitForASlowBroker(t *testing.T) {
 			t.Errorf("the author on the other server was answered after %v", took)
 		}
 		p.slow(0)
+	})
+}
+
+func TestWhoIsHereIsNotLateBehindOldMessages(t *testing.T) {
+	for _, rooms := range []int{1, 3000} { // in the many, most messages are the last of theirs
+		synctest.Test(t, func(t *testing.T) {
+			p := openPair(t)
+			p.a.say(wire.Leave{Room: "lobby"})
+			p.slow(15 * time.Millisecond)
+			for i := range 3000 {
+				p.one.post(t, "lobby", 1)
+				p.one.post(t, fmt.Sprint("room", i%rooms), 1)
+				p.one.post(t, fmt.Sprint("room", i%rooms), 1)
+				time.Sleep(time.Millisecond)
+			}
+			p.b.want(1, 3000)
+			start := time.Now()
+			p.a.say(wire.Join{Room: "lobby"})
+			for here := (wire.Here{}); here.Count != 2; {
+				p.b.say(wire.Who{Room: "lobby"})
+				here = next[wire.Here](p.b)
+				time.Sleep(10 * time.Millisecond)
+			}
+			if took := time.Since(start); took > uselessAfter+tickEvery {
+				t.Errorf("with %d rooms, who came was known on the other server after %v", rooms, took)
+			}
+			if s := p.one.tails.relay.Stats(); s.Dropped == 0 || s.Failed > 0 {
+				t.Errorf("%+v", s)
+			}
+			p.slow(0)
+		})
+	}
+}
+
+func TestTheLastMessageOfAQuietRoomIsNotDroppedForBeingOld(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := openPair(t)
+		stuck := make(chan struct{})
+		p.street.jam(stuck)
+		start := time.Now()
+		p.one.post(t, "lobby", 5)
+		time.Sleep(oldAfter + time.Millisecond)
+		close(stuck)
+		p.b.want(1, 5)
+		if took := time.Since(start); took > oldAfter+2*comesByItself {
+			t.Errorf("took %v", took)
+		}
+		if s := p.one.tails.relay.Stats(); s.Dropped != 3 { // the first was on its way
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
+// distant is a broker whose answers take a while, and that need not be waited for.
+type distant struct {
+	*end
+	takes time.Duration
+}
+
+func (d distant) Publish(context.Context, channels.Delivery) error {
+	return errors.New("the answer would be waited for")
+}
+
+func (d distant) Begin(ctx context.Context, what channels.Delivery) func() error {
+	due := time.Now().Add(d.takes)
+	err := d.end.Publish(ctx, what)
+	return func() error {
+		time.Sleep(time.Until(due))
+		return err
+	}
+}
+
+func TestABrokerThatAnswersLateIsNotSlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var s street
+		e := distant{s.end(), 20 * time.Millisecond}
+		relay := NewRelay(RelayOptions{Broker: e, Shared: true, Logger: slog.New(slog.DiscardHandler)})
+		t.Cleanup(func() { relay.Close(context.WithoutCancel(t.Context())) })
+		store := memstore.New()
+		p := &pair{one: openOn(t, store, relay, noLimits{})}
+		p.two, _ = openNode(t, &s, store)
+		p.b = p.two.enter(t, 2, "lobby")
+		const messages = 3000
+		posted, end := p.flood(t, messages, time.Millisecond)
+		defer end()
+		worst := time.Duration(0)
+		for seq := int64(1); seq <= messages; seq++ {
+			p.b.want(seq, seq)
+			worst = max(worst, time.Since(posted[seq]))
+		}
+		time.Sleep(time.Second)
+		s1, s2 := relay.Stats(), p.two.Stats().Tails
+		if worst > e.takes || s1.Dropped+s1.Failed > 0 || s1.Waiting != 0 || s2.Reads > 0 {
+			t.Errorf("messages are %v late: %+v, %+v", worst, s1, s2)
+		}
 	})
 }
