@@ -2,6 +2,7 @@ package redis
 
 import (
 	"fmt"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -37,5 +38,30 @@ func TestWhatIsBegunWaitsForNoAnswerToWhatWasBefore(t *testing.T) {
 			}
 			b.awaits(want...)
 		})
+	}
+}
+
+func TestABurstIsWrittenInParts(t *testing.T) {
+	many := func(n, capacity, size int, keys ...string) (batch []*write) {
+		for i := range n {
+			batch = append(batch, &write{key: keys[i%len(keys)], capacity: capacity, blob: strings.Repeat("x", size)})
+		}
+		return batch
+	}
+	for name, tt := range map[string]struct {
+		batch []*write
+		want  int
+	}{
+		"one":                        {many(1, 100, 1, "a"), 1},
+		"of one set":                 {many(200, 100, 1, "a"), 25},
+		"of two sets":                {many(200, 100, 1, "a", "b"), 50},
+		"of a set with room for one": {many(2, 1, 1, "a"), 1},
+		"in number":                  {many(1000, 1<<20, 1, "a"), writeBatch},
+		"in bytes":                   {many(100, 1<<20, 1<<20, "a"), writeBytes >> 20},
+		"larger than all":            {many(2, 100, writeBytes+1, "a"), 1},
+	} {
+		if got := together(tt.batch); got != tt.want {
+			t.Errorf("%s: %d together, want %d", name, got, tt.want)
+		}
 	}
 }

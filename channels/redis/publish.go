@@ -271,14 +271,26 @@ func (c *Core) push(on *server, batch []*write) {
 		return err != nil
 	})
 	for len(batch) > 0 {
-		n, size := 0, 0
-		for n < len(batch) && n < writeBatch && size < writeBytes {
-			size += len(batch[n].blob)
-			n++
-		}
+		n := together(batch)
 		c.pushSome(on, batch[:n])
 		batch = batch[n:]
 	}
+}
+
+// together is how many of a batch, at least one, are written in one run. Of one
+// set it is a quarter of what may wait there: its reader can take that before
+// the next run, while a burst in one would be refused however fast it reads.
+func together(batch []*write) int {
+	n, size, of := 0, 0, make(map[string]int)
+	for n < len(batch) && n < writeBatch && size < writeBytes {
+		w := batch[n]
+		if of[w.key]++; of[w.key] > max(w.capacity/4, 1) {
+			break
+		}
+		size += len(w.blob)
+		n++
+	}
+	return n
 }
 
 func (c *Core) pushSome(on *server, some []*write) {
