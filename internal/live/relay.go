@@ -89,11 +89,15 @@ func (r *Relay) Start(n channels.Node) {
 func (r *Relay) local(ctx context.Context, d channels.Delivery) error { return r.node.Deliver(ctx, d) }
 
 // deliver takes what another process has sent. Messages go to the tail of their
-// room, and from there to the members.
+// room, and from there to the members. Nothing else in a room has a position,
+// whatever its sender says: the layer goes by them when it lets a join go on.
 func (r *Relay) deliver(ctx context.Context, d channels.Delivery) error {
 	r.received.Add(1)
-	if t := r.tails.Load(); t != nil && d.Event.Type == eventMessage && strings.HasPrefix(d.Group, groupPrefix) {
-		return t.receive(d.Group, d.Event)
+	if strings.HasPrefix(d.Group, groupPrefix) {
+		if t := r.tails.Load(); t != nil && d.Event.Type == eventMessage {
+			return t.receive(d.Group, d.Event)
+		}
+		d.Event.Seq = 0
 	}
 	return r.local(ctx, d)
 }
