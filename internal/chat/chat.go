@@ -90,7 +90,8 @@ type Page struct {
 // Store keeps rooms, messages, people and logins. Every method may be called
 // by many goroutines, and reads see all appends that have returned. Errors
 // other than those named are failures of the store: the caller cannot know
-// whether an Append that failed so was stored, and may repeat it.
+// whether an Append that failed so was stored, unless the error is an
+// ErrNotStored, and may repeat it. A call ends when ctx does, or soon after.
 type Store interface {
 	// Append stores a batch in one durable transaction, in order, giving each
 	// draft the next seq of its room, and returns one result per draft. A

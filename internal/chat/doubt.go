@@ -2,6 +2,8 @@ package chat
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -11,7 +13,10 @@ const (
 	doubtOther = 256             // of them, those that other servers may have stored since
 	doubtSoon  = time.Second     // after a failure, the first look at the store
 	doubtLater = 5 * time.Second // after a failure, the look that decides; and between looks that fail
-	tailsMax   = 1 << 16         // rooms whose newest published seq is remembered
+
+	lookTurn   = 20 * time.Millisecond // of looking, before it is the queue's turn again
+	lookWithin = 2 * time.Second       // for the store to answer, while posts wait
+	tailsMax   = 1 << 16               // rooms whose newest published seq is remembered
 )
 
 // doubt is what failed batches may have stored all the same, because only the
@@ -25,6 +30,9 @@ type doubt struct {
 	failed time.Time // when the newest batch failed
 	due    time.Time // of the next look
 
+	ahead   []string // rooms that the look under way has not come to
+	decides bool     // what it does not find was not stored
+
 	// A nonce in doubt may be a repeated one, of a message published long ago.
 	tails map[string]int64 // newest seq published in a room
 	since time.Time        // in a room without a tail, nothing was published after it
@@ -36,9 +44,9 @@ type doubtful struct {
 	nonce  string
 }
 
-// add remembers the postings of a batch that failed now.
+// add remembers the postings of a batch that failed now, and may be stored.
 func (d *doubt) add(batch []*posting, now time.Time) {
-	d.failed, d.due = now, now.Add(doubtSoon)
+	d.failed, d.due, d.ahead = now, now.Add(doubtSoon), nil
 	if d.count > doubtMax || d.rooms == nil {
 		d.rooms, d.count = make(map[string]map[doubtful]struct{}), 0
 	}
@@ -56,8 +64,11 @@ func (d *doubt) add(batch []*posting, now time.Time) {
 
 // published notes the newest seq that readers of a room have been told of.
 func (d *doubt) published(room string, m Message) {
-	if d.tails == nil || len(d.tails) > tailsMax {
-		d.tails, d.since = make(map[string]int64), laterOf(d.since, m.At)
+	if len(d.tails) > tailsMax {
+		d.tails, d.since = nil, laterOf(d.since, m.At)
+	}
+	if d.tails == nil {
+		d.tails = make(map[string]int64)
 	}
 	d.tails[room] = m.Seq
 }
@@ -77,6 +88,9 @@ func laterOf(a, b time.Time) time.Time {
 	return b
 }
 
+// about says whether messages of a room are in doubt.
+func (d *doubt) about(room string) bool { return len(d.rooms[room]) > 0 }
+
 // forget is for a room whose log is known again.
 func (d *doubt) forget(room string) {
 	d.count -= len(d.rooms[room])
@@ -92,7 +106,7 @@ func (s *Service) settle(ctx context.Context, batch []*posting, results []Append
 	first := make(map[string]int64) // new seq of a room in this batch; -1 for none
 	for i, r := range results {
 		room := batch[i].draft.Room
-		if len(s.doubt.rooms[room]) == 0 || r.Err != nil {
+		if !s.doubt.about(room) || r.Err != nil {
 			continue
 		}
 		if seq, seen := first[room]; !r.Duplicate && seq <= 0 {
@@ -101,12 +115,18 @@ func (s *Service) settle(ctx context.Context, batch []*posting, results []Append
 			first[room] = -1
 		}
 	}
+	ctx, cancel := context.WithTimeout(ctx, lookWithin)
+	defer cancel()
+	var err error
 	for room, before := range first {
-		if err := s.reveal(ctx, room, before); err != nil {
-			s.log.Error("messages may be stored that nobody was told about: readers will see a jump and ask",
-				"room", room, "err", err)
+		if err == nil { // else the store has broken again, and those of this batch wait
+			err = s.reveal(ctx, room, before)
 		}
 		s.doubt.forget(room)
+	}
+	if err != nil {
+		s.log.Error("messages may be stored that nobody was told about: readers will see a jump and ask",
+			"rooms", len(first), "err", err)
 	}
 }
 
@@ -133,27 +153,42 @@ func (s *Service) reveal(ctx context.Context, room string, before int64) error {
 }
 
 // look is for rooms in which nobody posts. A store that has been working for a
-// while has decided: what is not found then was not stored.
+// while has decided: what is not found then was not stored. There may be many
+// thousands of rooms, and posts wait meanwhile, so it looks into some and goes
+// on when it is called again.
 func (s *Service) look(ctx context.Context) {
-	d, now := &s.doubt, s.now()
-	d.due = d.failed.Add(doubtLater)
-	decided := !now.Before(d.due)
-	for room := range d.rooms {
+	d, start := &s.doubt, s.now()
+	if len(d.ahead) == 0 {
+		d.ahead = slices.Collect(maps.Keys(d.rooms))
+		d.decides = !start.Before(d.failed.Add(doubtLater))
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookWithin)
+	defer cancel()
+	for len(d.ahead) > 0 && s.now().Sub(start) < lookTurn {
+		room := d.ahead[len(d.ahead)-1]
+		d.ahead = d.ahead[:len(d.ahead)-1]
+		if !d.about(room) {
+			continue // settled meanwhile
+		}
 		if err := s.reveal(ctx, room, -1); err != nil {
-			d.due = now.Add(doubtLater) // the store is still broken, and the log knows
+			d.ahead, d.due = nil, s.now().Add(doubtLater)
 			return
 		}
-		if decided || len(d.rooms[room]) == 0 {
+		if d.decides || !d.about(room) {
 			d.forget(room)
 		}
+	}
+	if len(d.ahead) == 0 {
+		d.due = laterOf(d.failed.Add(doubtLater), s.now().Add(doubtSoon))
 	}
 }
 
 // nextDue is what it is time to do, if it is; later is when it will be, or nil
-// when nothing is in doubt and the store works.
+// when nothing is in doubt and the store works. In a store that does not work
+// there is nothing to be found.
 func (s *Service) nextDue() (now func(context.Context), later <-chan time.Time) {
 	next, do := s.fault.due, s.try
-	if s.doubt.count > 0 && (next.IsZero() || s.doubt.due.Before(next)) {
+	if next.IsZero() && s.doubt.count > 0 {
 		next, do = s.doubt.due, s.look
 	}
 	if next.IsZero() {

@@ -6,6 +6,10 @@ import (
 	"time"
 )
 
+// ErrNotStored is for a Store to wrap: this failure of an Append has stored
+// nothing, for sure.
+var ErrNotStored = errors.New("nothing was stored")
+
 // Answers of a Store; every other error of a Store is a failure.
 var (
 	ErrNoRoom        = errors.New("there is no such room")

@@ -14,36 +14,27 @@ import (
 const (
 	batchDrafts = 1024    // in one commit
 	batchBytes  = 1 << 20 // of text in one commit
+	batchUnsure = 64      // for rooms in doubt, which are looked into before anybody is answered
 
 	faultLogEvery = 10 * time.Second // while the store stays broken
 	tryEvery      = 2 * time.Second  // a broken store, when nobody posts
+	slowFault     = time.Second      // a failure that took so long is that of who waited for it, too
 )
 
 // fault is the writer's memory of a broken store.
 type fault struct {
-	last, logged time.Time
-	silent       int       // failed batches since the last line in the log
-	due          time.Time // of the next try; zero when the store works
+	logged time.Time
+	silent int       // failed batches since the last line in the log
+	due    time.Time // of the next try; zero when the store works
 }
 
 // write is the writer: it ends when the queue is closed and empty.
 func (s *Service) write(ctx context.Context) {
 	defer close(s.written)
 	for {
-		due, later := s.nextDue()
-		if due != nil {
-			due(ctx)
-			continue
-		}
-		var p *posting
-		var open bool
-		select {
-		case p, open = <-s.queue:
-			if !open {
-				return
-			}
-		case <-later:
-			continue
+		p, open := s.next(ctx)
+		if !open {
+			return
 		}
 		runtime.Gosched() // whoever can post now joins the batch; costs nothing when nobody can
 		s.gather(p)
@@ -57,17 +48,48 @@ func (s *Service) write(ctx context.Context) {
 	}
 }
 
+// next takes a posting from the queue, waiting for one; false is the end of the
+// queue. Meanwhile it does what is due, in turn with the queue: the store may
+// take long over either, and neither is to wait for ever for the other.
+func (s *Service) next(ctx context.Context) (p *posting, open bool) {
+	for {
+		due, later := s.nextDue()
+		if due == nil {
+			select {
+			case p, open = <-s.queue:
+				return p, open
+			case <-later:
+				continue
+			}
+		}
+		due(ctx)
+		select {
+		case p, open = <-s.queue:
+			return p, open
+		default:
+		}
+	}
+}
+
 // gather fills the batch with first and whatever waits behind it.
 func (s *Service) gather(first *posting) {
-	s.batch = append(s.batch[:0], first)
-	for bytes := len(first.draft.Text); len(s.batch) < batchDrafts && bytes < batchBytes; {
+	s.batch = s.batch[:0]
+	bytes, unsure := 0, 0
+	add := func(p *posting) {
+		s.batch = append(s.batch, p)
+		bytes += len(p.draft.Text)
+		if s.doubt.about(p.draft.Room) {
+			unsure++
+		}
+	}
+	add(first)
+	for len(s.batch) < batchDrafts && bytes < batchBytes && unsure < batchUnsure {
 		select {
 		case p, ok := <-s.queue:
 			if !ok {
 				return
 			}
-			s.batch = append(s.batch, p)
-			bytes += len(p.draft.Text)
+			add(p)
 		default:
 			return
 		}
@@ -87,14 +109,15 @@ func (s *Service) commit(ctx context.Context, batch []*posting, create bool) (un
 		s.publishEarly()
 	}
 	results, err := s.append(ctx, s.drafts)
-	took := s.now().Sub(start)
-	s.noteFault(err, len(batch), start)
+	now := s.now()
+	took := now.Sub(start)
+	s.noteFault(err, len(batch), now)
 	if err != nil {
-		s.doubt.add(batch, s.now())
-		err = fmt.Errorf("%w: %w", ErrUnavailable, err)
-		for _, p := range batch {
-			s.complete(p, Appended{Err: err})
+		if !errors.Is(err, ErrNotStored) {
+			s.doubt.add(batch, now)
 		}
+		s.refuse(batch, err)
+		s.refuseWaiting(err, took)
 		return nil
 	}
 	s.settle(ctx, batch, results)
@@ -114,6 +137,24 @@ func (s *Service) commit(ctx context.Context, batch []*posting, create bool) (un
 		s.complete(batch[i], r)
 	}
 	return unmade
+}
+
+func (s *Service) refuse(batch []*posting, err error) {
+	err = fmt.Errorf("%w: %w", ErrUnavailable, err)
+	for _, p := range batch {
+		s.complete(p, Appended{Err: err})
+	}
+}
+
+// refuseWaiting answers who has waited in the queue while the store failed, when
+// that took long: tried by themselves they would wait as long again.
+func (s *Service) refuseWaiting(err error, took time.Duration) {
+	if took < slowFault {
+		return
+	}
+	for range len(s.queue) {
+		s.refuse([]*posting{<-s.queue}, err)
+	}
 }
 
 // append calls the store, turning a panic or a broken promise into an error.
@@ -178,7 +219,7 @@ func (s *Service) noteFault(err error, posts int, now time.Time) {
 	}
 	first := !s.stats.failing.Swap(true)
 	s.stats.failures.Add(1)
-	f.last, f.due = now, now.Add(tryEvery)
+	f.due = now.Add(tryEvery)
 	f.silent++
 	if first || now.Sub(f.logged) >= faultLogEvery {
 		s.log.Error("the store failed, posts were refused and may be repeated",
@@ -190,12 +231,15 @@ func (s *Service) noteFault(err error, posts int, now time.Time) {
 // try finds out whether a broken store works again. Who decides by that where
 // people are sent would else send nobody here whose post could tell.
 func (s *Service) try(ctx context.Context) {
+	start := s.now()
 	_, err := s.append(ctx, nil)
+	now := s.now()
 	if err == nil {
-		s.noteFault(nil, 0, s.now())
-	} else {
-		s.fault.due = s.now().Add(tryEvery)
+		s.noteFault(nil, 0, now)
+		return
 	}
+	s.fault.due = now.Add(tryEvery)
+	s.refuseWaiting(err, now.Sub(start))
 }
 
 func (s *Service) publishOne(room string, m Message) {
