@@ -72,6 +72,9 @@ func (p *program) storeAt(name, value, variable string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%s %s", name, strings.TrimPrefix(err.Error(), "--store "))
 	}
+	if err := sqlstore.CheckAddress(c.StoreAt()); err != nil {
+		return "", fmt.Errorf("%s: %w", name, err)
+	}
 	return c.StoreAt(), nil
 }
 
@@ -95,6 +98,8 @@ func (p *program) runMigrate(args []string) int {
 	})
 	line.end()
 	switch {
+	case errors.Is(err, sqlstore.ErrAddress): // of the server's store
+		return p.fail(exitUsage, err)
 	case ctx.Err() != nil && err != nil:
 		return p.fail(exitFailed, errors.New("stopped: run the same again to go on"))
 	case err != nil:

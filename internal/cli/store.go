@@ -82,8 +82,12 @@ func (p *program) oneFile(f *storeFlags, args []string, postgres error) (at, fil
 		return "", "", err
 	case c.PostgreSQL():
 		return "", "", postgres
-	case len(rest) != 1 || rest[0] == "":
-		return "", "", fmt.Errorf("%s takes one file, but got %q: say teahouse %s FILE", f.set.Name(), rest, f.set.Name())
+	case len(rest) == 0 || rest[0] == "":
+		return "", "", fmt.Errorf("%s names no file: say teahouse %s FILE", f.set.Name(), f.set.Name())
+	case len(rest) > 1: // they may hold passwords
+		return "", "", fmt.Errorf("%s takes one file, but got %d: say teahouse %s FILE", f.set.Name(), len(rest), f.set.Name())
+	case rest[0] == "-" || strings.HasPrefix(rest[0], "/dev/std") || strings.HasPrefix(rest[0], "/dev/fd/"):
+		return "", "", fmt.Errorf("%s cannot work through a pipe, for the whole file is checked: name a file, and ./- for one that is called so", f.set.Name())
 	}
 	return c.StoreAt(), rest[0], nil
 }

@@ -20,22 +20,25 @@ func TestAMistakeAboutStoresIsOneSentenceAndShowsNoPassword(t *testing.T) {
 		code int
 		want string
 	}{
-		"a backup without a file":           {nil, "backup", exitUsage, "say teahouse backup FILE"},
-		"a backup to two files":             {nil, "backup a b", exitUsage, "say teahouse backup FILE"},
+		"a backup without a file":           {nil, "backup", exitUsage, "backup names no file: say teahouse backup FILE"},
+		"a backup to two files":             {nil, "backup a postgres://ann:s3cret@host/tea", exitUsage, "takes one file, but got 2: say teahouse backup FILE"},
+		"a backup to the standard output":   {nil, "backup -", exitUsage, "name a file, and ./- for one that is called so"},
+		"a restore from the standard input": {nil, "restore /dev/stdin", exitUsage, "restore cannot work through a pipe"},
 		"a backup with an unknown flag":     {nil, "backup --froce a", exitUsage, "unknown flag --froce: did you mean --force?"},
 		"a backup with a far flag":          {nil, "backup --listening-address=x a", exitUsage, "teahouse help backup lists"},
 		"a backup of no database":           {nil, "backup --store sqlite:" + missing + " a", exitFailed, "there is no Teahouse database"},
 		"a backup of PostgreSQL":            {nil, "backup --store postgres://ann:s3cret@host/tea a", exitUsage, "pg_dump"},
 		"a restore of PostgreSQL":           {[]string{"TEAHOUSE_STORE=postgres://ann:s3cret@host/tea"}, "restore a", exitUsage, "pg_restore"},
-		"a restore from nothing":            {nil, "restore --store sqlite:" + missing + " " + missing + ".backup", exitFailed, "cannot read the backup"},
+		"a restore from nothing":            {nil, "restore --store sqlite:" + missing + " " + missing + ".backup", exitFailed, "the backup cannot be read"},
 		"a restore with a wrong setting":    {[]string{"TEAHOUSE_BACKLOG=x"}, "restore a", exitUsage, "TEAHOUSE_BACKLOG"},
 		"a copy without a target":           {nil, "migrate-store", exitUsage, "say --to postgres://"},
 		"a copy with an argument":           {nil, "migrate-store postgres://ann:s3cret@host/tea", exitUsage, "--from STORE --to STORE"},
 		"a copy to somewhere unknown":       {nil, "migrate-store --to mysql://ann:s3cret@host/tea", exitUsage, `--to "mysql:" is not supported`},
 		"a copy from somewhere unknown":     {[]string{"TEAHOUSE_FROM=mysql://ann:s3cret@host/tea"}, "migrate-store --to sqlite:x", exitUsage, `TEAHOUSE_FROM "mysql:" is not supported`},
 		"a copy from nothing":               {nil, "migrate-store --to sqlite:x --from sqlite:" + missing, exitFailed, "the source: there is no Teahouse database"},
+		"a copy onto itself":                {nil, "migrate-store --to sqlite:" + missing + " --from sqlite:" + missing, exitFailed, "source and target are the same database"},
 		"a copy from a server not there":    {nil, "migrate-store --to sqlite:x --from postgres://ann:s3cret@127.0.0.1:1/tea", exitFailed, "PostgreSQL cannot be reached"},
-		"a copy from an address of no kind": {nil, "migrate-store --to sqlite:x --from postgres://ann:s3cret@host:port/tea", exitFailed, "not an address of a PostgreSQL database"},
+		"a copy from an address of no kind": {nil, "migrate-store --to sqlite:x --from postgres://ann:s3cret@host:port/tea", exitUsage, "--from: this is not an address of a PostgreSQL database"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := run(nil, tt.env, strings.Fields(tt.args)...)
@@ -86,7 +89,7 @@ func TestAStoreGoesToPostgresAndBackByTheCommandLine(t *testing.T) {
 		}
 	}
 	again := run(nil, nil, "migrate-store", "--from="+url, "--to="+back)
-	if again.code != exitFailed || !strings.Contains(again.stderr, "the target holds something already: name an empty database") {
+	if again.code != exitFailed || !strings.Contains(again.stderr, "the target holds something already: it was copied from this source before") {
 		t.Errorf("again: exit code %d, says %q", again.code, again.stderr)
 	}
 	file := filepath.Join(dir, "backup")

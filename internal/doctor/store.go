@@ -16,13 +16,6 @@ const (
 	wrongClock = time.Second
 )
 
-// reasons why a database cannot be used; what to do about it follows them in the
-// errors of sqlstore.
-var reasons = []error{
-	sqlstore.ErrNewer, sqlstore.ErrDamaged, sqlstore.ErrForeign, sqlstore.ErrUnfinished, sqlstore.ErrLocked, sqlstore.ErrUnwritable,
-	sqlstore.ErrAddress, sqlstore.ErrUnreachable, sqlstore.ErrRefused, sqlstore.ErrNoDatabase, sqlstore.ErrUnsuitable,
-}
-
 func lookAtStore(ctx context.Context, c config.Config, deep bool) []Finding {
 	seen, err := sqlstore.Look(ctx, c.StoreAt(), deep)
 	switch {
@@ -42,13 +35,9 @@ func storeFailed(err error) Finding {
 		return found("store", "a pooler stands between, which refuses what sessions need: %v", err).
 			fail("connect to PostgreSQL itself")
 	}
-	for _, reason := range reasons {
-		if !errors.Is(err, reason) {
-			continue
-		}
-		if what, ok := strings.CutPrefix(err.Error(), reason.Error()+": "); ok {
-			return found("store", "%v", reason).fail("%s", what)
-		}
+	var f *sqlstore.Failure
+	if errors.As(err, &f) {
+		return found("store", "%s", f.What()).fail("%s", f.Do)
 	}
 	return found("store", "%v", err).fail("correct --store, or what it stands for: docs/operations.md says what a database needs")
 }

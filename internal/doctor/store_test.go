@@ -65,7 +65,7 @@ func TestADatabaseOfSQLiteIsLookedAt(t *testing.T) {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		expect(t, look(false), Fail, "the database is damaged -> ", says)
+		expect(t, look(false), Fail, "the database is damaged (", says)
 	}
 }
 
@@ -112,7 +112,7 @@ func TestADatabaseOfPostgreSQLIsLookedAt(t *testing.T) {
 	expect(t, named(t, lookAtStore(t.Context(), c, false), "store"), Fail, "GRANT CREATE ON SCHEMA empty TO tea")
 
 	f := named(t, lookAtStore(t.Context(), as("tea", "wr0ng"), false), "store")
-	expect(t, f, Fail, "PostgreSQL refuses this user -> ", "password")
+	expect(t, f, Fail, "PostgreSQL refuses this user (", "password")
 	if strings.Contains(f.Found+f.Do, "wr0ng") {
 		t.Errorf("the password is shown: %+v", f)
 	}
@@ -125,7 +125,7 @@ func TestAPostgreSQLThatHangsIsAFinding(t *testing.T) {
 	defer cancel()
 	c := settings(t)
 	c.Store = server.URL("postgres")
-	expect(t, named(t, lookAtStore(ctx, c, false), "store"), Fail, "PostgreSQL cannot be reached -> ")
+	expect(t, named(t, lookAtStore(ctx, c, false), "store"), Fail, "PostgreSQL cannot be reached (")
 }
 
 func TestWhatAPoolerRefusesIsNotTheDatabasesFault(t *testing.T) {

@@ -15,11 +15,18 @@ import (
 	driversqlite "modernc.org/sqlite"
 )
 
-// ErrExists refuses to write over a file that is there.
-var ErrExists = errors.New("the file exists")
+// Reasons why a backup is not made or not read, besides those of Open.
+var (
+	ErrExists     = errors.New("the file exists") // and may not be written over
+	ErrNotSaved   = errors.New("the backup cannot be written")
+	ErrUnreadable = errors.New("the backup cannot be read")
+)
 
 // stepPages is how much of a database is copied before a rest: 1 MiB.
 const stepPages = 256
+
+// partialSuffix ends the name of a backup that is not whole yet.
+const partialSuffix = ".partial"
 
 // Archive is a copy of a SQLite database in one file.
 type Archive struct {
@@ -47,19 +54,22 @@ func Backup(ctx context.Context, at, file string, o BackupOptions) (Archive, err
 	if err != nil {
 		return Archive{}, err
 	}
-	if info, err := os.Stat(at); errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0 {
-		return Archive{}, fmt.Errorf("%w: %s", ErrEmpty, at)
+	if err := present(at); err != nil {
+		return Archive{}, err
 	}
 	if err := free(file, o.Replace); err != nil {
 		return Archive{}, err
 	}
-	partial := file + ".partial"
+	if folder := filepath.Dir(file); !exists(folder) {
+		return Archive{}, failure(ErrNotSaved, nil, "there is no folder "+folder+", make it first")
+	}
+	partial := file + partialSuffix
 	lock, err := lockFile(partial + lockSuffix)
 	switch {
 	case errors.Is(err, errHeld):
-		return Archive{}, fmt.Errorf("%w: another backup to %s is running", ErrInUse, file)
+		return Archive{}, failure(ErrNotSaved, nil, "another backup to "+file+" is running")
 	case err != nil:
-		return Archive{}, fmt.Errorf("%w: see that the folder %s is there and writable: %w", ErrUnwritable, filepath.Dir(file), err)
+		return Archive{}, unwritable(ErrNotSaved, file, plainly(err))
 	}
 	a, err := backUp(ctx, at, partial, o.Progress)
 	if err == nil {
@@ -68,9 +78,31 @@ func Backup(ctx context.Context, at, file string, o BackupOptions) (Archive, err
 		}
 	}
 	a.Path = file
-	err = errors.Join(err, discard(partial), lock.Close())
-	_ = os.Remove(partial + lockSuffix) // may be another's by now, who does not need its name
-	return a, err
+	return a, errors.Join(err, discard(partial), unlock(lock))
+}
+
+// present looks whether there is a file of a database.
+func present(at string) error {
+	info, err := os.Stat(at)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0:
+		return explainSQLite(at, ErrEmpty)
+	case err != nil:
+		return unwritable(ErrUnwritable, at, err)
+	case !info.Mode().IsRegular():
+		return failure(ErrForeign, nil, at+" is no file, name that of the database")
+	}
+	return nil
+}
+
+// plainly is what the system said of a file, without a name that is not the one
+// the user gave.
+func plainly(err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Err
+	}
+	return err
 }
 
 // free makes sure that nothing is written over.
@@ -80,7 +112,7 @@ func free(file string, replace bool) error {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
 	case err != nil:
-		return fmt.Errorf("%w: make %s readable: %w", ErrUnwritable, file, err)
+		return unwritable(ErrNotSaved, file, plainly(err))
 	case !info.Mode().IsRegular():
 		return fmt.Errorf("%w, and is no file: name another than %s", ErrExists, file)
 	case !replace:
@@ -110,9 +142,9 @@ func backUp(ctx context.Context, at, partial string, progress func(pages, all in
 		return a, explainSQLite(at, err)
 	}
 	if err := copyPages(ctx, conn, partial, progress); err != nil {
-		return a, explainCopy(partial, err)
+		return a, explainCopy(ErrNotSaved, partial, err)
 	}
-	a, err = settle(ctx, partial, nil)
+	a, err = settle(ctx, partial, ErrNotSaved, nil)
 	if err == nil && (a.Rooms != before.Rooms || a.Messages != before.Messages || a.People != before.People) {
 		err = fmt.Errorf("%w: the database had %+v, the backup has %+v", ErrUnequal, before, a)
 	}
@@ -195,11 +227,12 @@ func copyPages(ctx context.Context, conn *sql.Conn, to string, progress func(pag
 }
 
 // settle checks a database that was copied to a path, after it was changed by the
-// statements of change if there are any, and leaves it on the disk as one file.
-func settle(ctx context.Context, path string, change func(context.Context, *sql.Conn) error) (a Archive, err error) {
+// statements of change if there are any, and leaves it on the disk as one file;
+// unsaved is the reason when it cannot.
+func settle(ctx context.Context, path string, unsaved error, change func(context.Context, *sql.Conn) error) (a Archive, err error) {
 	db, err := sql.Open("sqlite", sqliteDSN(path, "journal_mode(delete)", "synchronous(full)", "trusted_schema(0)", "temp_store(memory)"))
 	if err != nil {
-		return a, explainCopy(path, err)
+		return a, explainCopy(unsaved, path, err)
 	}
 	defer db.Close()
 	conn, err := db.Conn(ctx)
@@ -211,18 +244,18 @@ func settle(ctx context.Context, path string, change func(context.Context, *sql.
 		err = errors.Join(err, conn.Close(), db.Close())
 	}
 	if err != nil {
-		return a, explainCopy(path, err)
+		return a, explainCopy(unsaved, path, err)
 	}
 	a.Path = path
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
-		return a, explainCopy(path, err)
+		return a, explainCopy(unsaved, path, err)
 	}
 	if info, err := f.Stat(); err == nil {
 		a.Bytes = info.Size()
 	}
 	if err := errors.Join(f.Sync(), f.Close()); err != nil {
-		return a, explainCopy(path, err)
+		return a, explainCopy(unsaved, path, err)
 	}
 	return a, nil
 }
@@ -252,11 +285,12 @@ func check(ctx context.Context, conn *sql.Conn) (a Archive, err error) {
 	return a, nil
 }
 
-// explainCopy is explainSQLite for a file that is no server's database.
-func explainCopy(path string, err error) error {
+// explainCopy is explainSQLite for a file that is no server's database; unsaved is
+// the reason when it cannot be written.
+func explainCopy(unsaved error, path string, err error) error {
 	switch reason := reasonSQLite(err); {
 	case errors.Is(reason, ErrUnwritable):
-		return fmt.Errorf("%w: make %s and its folder writable, with space left on the disk: %w", reason, path, err)
+		return unwritable(unsaved, strings.TrimSuffix(path, partialSuffix), whyNot(path, err))
 	case reason != nil && !errors.Is(err, reason):
 		return fmt.Errorf("%w: %w", reason, err)
 	}
@@ -283,7 +317,7 @@ func absolute(at, file string) (string, string, error) {
 // place gives a file that is on the disk its name, for good.
 func place(from, to string) error {
 	if err := os.Rename(from, to); err != nil {
-		return fmt.Errorf("%w: make %s writable: %w", ErrUnwritable, filepath.Dir(to), err)
+		return unwritable(ErrUnwritable, to, err)
 	}
 	return syncFolder(filepath.Dir(to))
 }

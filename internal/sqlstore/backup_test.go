@@ -401,7 +401,9 @@ func TestWhatCannotBeBackedUpSaysWhyAndWhatToDo(t *testing.T) {
 		{"a file that is there", path, file, nil, sqlstore.ErrExists, "--force"},
 		{"a folder in its place", path, dir, nil, sqlstore.ErrExists, "is no file"},
 		{"the database itself", path, path, nil, sqlstore.ErrExists, "itself"},
-		{"a folder that is not there", path, filepath.Join(dir, "no", "backup"), nil, sqlstore.ErrUnwritable, "folder"},
+		{"a folder that is not there", path, filepath.Join(dir, "no", "backup"), nil, sqlstore.ErrNotSaved, "there is no folder " + filepath.Join(dir, "no")},
+		{"a file for a folder", path, filepath.Join(text, "backup"), nil, sqlstore.ErrNotSaved, "not a directory"},
+		{"a folder for the database", dir, file + "1", nil, sqlstore.ErrForeign, "is no file"},
 		{"a signal", path, file + "1", cancelled, context.Canceled, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -456,7 +458,8 @@ func TestWhatCannotBeRestoredSaysWhyAndChangesNothing(t *testing.T) {
 		want       error
 		says       string
 	}{
-		{"no backup", filepath.Join(dir, "nowhere"), true, os.ErrNotExist, "nowhere"},
+		{"no backup", filepath.Join(dir, "nowhere"), true, os.ErrNotExist, "name the file that teahouse backup has written"},
+		{"a folder", dir, true, sqlstore.ErrUnreadable, "is a folder): name the file"},
 		{"an empty one", made("empty", nil), true, sqlstore.ErrEmpty, "empty"},
 		{"half of one", made("half", whole[:len(whole)/2]), true, sqlstore.ErrDamaged, ""},
 		{"noise in it", made("noise", noise), true, sqlstore.ErrDamaged, ""},

@@ -7,9 +7,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"time"
 )
 
@@ -64,6 +64,14 @@ func Copy(ctx context.Context, from, to string, o CopyOptions) (done CopyProgres
 		o.Progress = func(CopyProgress) {}
 	}
 	c := &copier{progress: o.Progress}
+	if err := sameFile(from, to); err != nil {
+		return done, err
+	}
+	if !IsPostgres(from) {
+		if err := present(from); err != nil { // and make nothing beside it
+			return done, fmt.Errorf("the source: %w", err)
+		}
+	}
 	if c.from, err = begin(ctx, from, o.Log, (*Store).openSource); err != nil {
 		return done, fmt.Errorf("the source: %w", err)
 	}
@@ -73,11 +81,12 @@ func Copy(ctx context.Context, from, to string, o CopyOptions) (done CopyProgres
 	}
 	defer func() { err = errors.Join(err, c.to.Close()) }()
 	if c.from.origin != "" && c.from.origin == c.to.origin {
-		return done, fmt.Errorf("%w: source and target are the same database", ErrOccupied)
+		return done, errSame
 	}
 	err = c.run(ctx)
 	var side *sideError
 	switch {
+	case errors.Is(err, errDone):
 	case errors.Is(err, ErrOccupied) || errors.Is(err, ErrOtherCopy):
 		err = fmt.Errorf("%w: name an empty database", err)
 	case errors.Is(err, ErrDamaged): // as Copy found it; what SQLite finds has another type
@@ -88,6 +97,25 @@ func Copy(ctx context.Context, from, to string, o CopyOptions) (done CopyProgres
 		err = fmt.Errorf("the source: %w", c.from.dialect.explain(from, side.err))
 	}
 	return c.done, err
+}
+
+// Two refusals that need no other database.
+var (
+	errSame = fmt.Errorf("%w: source and target are the same database", ErrOccupied)
+	errDone = fmt.Errorf("%w: it was copied from this source before; start the servers with it, or name an empty database", ErrOccupied)
+)
+
+// sameFile refuses to copy a file onto itself.
+func sameFile(from, to string) error {
+	if IsPostgres(from) || IsPostgres(to) {
+		return nil
+	}
+	one, errOne := os.Stat(from)
+	two, errTwo := os.Stat(to)
+	if filepath.Clean(from) == filepath.Clean(to) || errOne == nil && errTwo == nil && os.SameFile(one, two) {
+		return errSame
+	}
+	return nil
 }
 
 // copier is one Copy on its way.
@@ -126,11 +154,6 @@ func atTarget(err error) error {
 // openSource opens a store that must be there already.
 func (s *Store) openSource(ctx context.Context, at string) error {
 	s.program = copying
-	if !IsPostgres(at) {
-		if info, err := os.Stat(at); errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0 {
-			return ErrEmpty
-		}
-	}
 	if err := s.connect(ctx, at); err != nil {
 		return err
 	}
@@ -142,10 +165,21 @@ func (s *Store) openSource(ctx context.Context, at string) error {
 	if err := s.upgrade(ctx); err != nil {
 		return err
 	}
-	if err := s.dialect.meet(ctx, s); err != nil {
+	if err := s.locate(ctx); err != nil {
 		return err
 	}
 	return s.alone(ctx)
+}
+
+// locate notes which database of PostgreSQL it is.
+func (s *Store) locate(ctx context.Context) error {
+	if s.dialect.recognise == "" {
+		return nil
+	}
+	if err := s.writer.conn.QueryRowContext(ctx, s.dialect.recognise).Scan(&s.origin); err != nil {
+		return fmt.Errorf("recognising the database: %w", err)
+	}
+	return nil
 }
 
 // openTarget opens a store to copy into. It gets its settings from the source.
@@ -157,10 +191,8 @@ func (s *Store) openTarget(ctx context.Context, at string) error {
 	if err := s.migrateAll(ctx); err != nil {
 		return err
 	}
-	if s.dialect.recognise != "" {
-		if err := s.writer.conn.QueryRowContext(ctx, s.dialect.recognise).Scan(&s.origin); err != nil {
-			return fmt.Errorf("recognising the database: %w", err)
-		}
+	if err := s.locate(ctx); err != nil {
+		return err
 	}
 	return s.alone(ctx)
 }
@@ -206,6 +238,13 @@ func (s *Store) freeze(ctx context.Context) error {
 
 // run copies in one transaction of the source, in which nobody else writes to it.
 func (c *copier) run(ctx context.Context) error {
+	// What is refused has changed nothing, not even the source's epoch.
+	if err := atTarget(c.claimable(ctx)); err != nil {
+		return err
+	}
+	if err := atSource(c.from.dialect.meet(ctx, c.from)); err != nil {
+		return err
+	}
 	source := c.from.writer.conn
 	err := inTransaction(ctx, c.from.dialect, source, func() error {
 		if err := atSource(c.from.freeze(ctx)); err != nil {
@@ -253,34 +292,54 @@ func finished(ctx context.Context, conn *sql.Conn) error {
 	return err
 }
 
+// sourceName is what an unfinished copy says of the source it is of.
+func (c *copier) sourceName() string {
+	sum := sha256.Sum256(c.from.settings.Key[:]) // the key is for ever that of one log
+	return hex.EncodeToString(sum[:16])
+}
+
+// claimable looks whether the target is empty, or an unfinished copy of the source.
+func (c *copier) claimable(ctx context.Context) error {
+	conn := c.to.writer.conn
+	before, err := copiedFrom(ctx, conn)
+	switch {
+	case err != nil:
+		return err
+	case before == c.sourceName():
+		return nil
+	case before != "":
+		return ErrOtherCopy
+	}
+	const held = `SELECT (SELECT count(*) FROM (SELECT 1 FROM users UNION ALL SELECT 1 FROM rooms LIMIT 1) AS t),
+		coalesce((SELECT value FROM settings WHERE key = 'key'), '')`
+	var n int
+	var key string
+	if err := conn.QueryRowContext(ctx, held).Scan(&n, &key); err != nil {
+		return err
+	}
+	switch {
+	case n > 0 && key == hex.EncodeToString(c.from.settings.Key[:]):
+		return errDone
+	case n > 0:
+		return ErrOccupied
+	}
+	return nil
+}
+
 // claim marks the target as an unfinished copy of the source, or finds that it
 // is one, and reads how far it is. Once it has locked the tables, nothing that an
 // earlier run sent is still to be stored.
 func (c *copier) claim(ctx context.Context) error {
-	sum := sha256.Sum256(c.from.settings.Key[:]) // the key is for ever that of one log
-	source, conn := hex.EncodeToString(sum[:16]), c.to.writer.conn
+	conn := c.to.writer.conn
 	return atTarget(inTransaction(ctx, c.to.dialect, conn, func() error {
 		if err := c.to.freeze(ctx); err != nil {
 			return err
 		}
-		before, err := copiedFrom(ctx, conn)
-		if err != nil {
+		if err := c.claimable(ctx); err != nil {
 			return err
 		}
-		if before == "" {
-			const any = `SELECT count(*) FROM (SELECT 1 FROM users UNION ALL SELECT 1 FROM rooms LIMIT 1) AS t`
-			var n int
-			if err := conn.QueryRowContext(ctx, any).Scan(&n); err != nil {
-				return err
-			}
-			if n > 0 {
-				return ErrOccupied
-			}
-		} else if before != source {
-			return ErrOtherCopy
-		}
 		for key, value := range map[string]string{
-			"copying": source, "epoch": c.from.settings.Epoch, "key": hex.EncodeToString(c.from.settings.Key[:]),
+			"copying": c.sourceName(), "epoch": c.from.settings.Epoch, "key": hex.EncodeToString(c.from.settings.Key[:]),
 		} {
 			const save = `INSERT INTO settings (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value`
 			if _, err := conn.ExecContext(ctx, save, key, value); err != nil {

@@ -218,7 +218,7 @@ func TestWhatCannotBeCopiedSaysWhyAndWhatToDo(t *testing.T) {
 		{"a target that holds a chat", small(path()), small(path()), sqlstore.ErrOccupied, "name an empty database"},
 		{"a target in PostgreSQL that holds a chat", small(path()), small(schema()), sqlstore.ErrOccupied, "name an empty database"},
 		{"the same database", same, same, sqlstore.ErrOccupied, "the same"},
-		{"the same file", edited(""), "", sqlstore.ErrInUse, "the target: "},
+		{"the same file", edited(""), "", sqlstore.ErrOccupied, "source and target are the same database"},
 		{"a copy of something else", small(path()), unfinished(t, schema()), sqlstore.ErrOtherCopy, "name an empty database"},
 		{"an unfinished source", unfinished(t, path()), path(), sqlstore.ErrUnfinished, "migrate-store again"},
 		{"a message that is missing", edited("DELETE FROM messages WHERE seq = 2"), schema(), sqlstore.ErrDamaged, `number 3 of the room "lobby" follows number 1`},

@@ -14,25 +14,41 @@ import (
 var errHeld = errors.New("the lock is held")
 
 // lockFile takes an exclusive lock on the file at path, making it when there is
-// none. The kernel frees it when the process ends, however it ends; the file
-// stays, since removing it would let two processes lock two files of one name.
+// none. The kernel frees it when the process ends, however it ends.
 func lockFile(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	if err := inherit(f); err != nil {
-		f.Close()
-		return nil, err
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		f.Close()
-		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, errHeld
+	for {
+		f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+		if err != nil {
+			return nil, err
 		}
-		return nil, fmt.Errorf("locking %s: %w", path, err)
+		if err := inherit(f); err != nil {
+			f.Close()
+			return nil, err
+		}
+		if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+			f.Close()
+			if errors.Is(err, syscall.EWOULDBLOCK) {
+				return nil, errHeld
+			}
+			return nil, fmt.Errorf("locking %s: %w", path, err)
+		}
+		locked, err := f.Stat()
+		if err != nil {
+			f.Close()
+			return nil, err
+		}
+		if now, err := os.Stat(path); err == nil && os.SameFile(locked, now) {
+			return f, nil
+		}
+		f.Close() // who had the lock has removed it meanwhile: another file may have the name
 	}
-	return f, nil
+}
+
+// removeLock removes a lock that this process holds, and then frees it: who opens
+// the file before sees by its name that it is gone.
+func removeLock(lock *os.File) error {
+	_ = os.Remove(lock.Name()) // it does no harm if it stays
+	return lock.Close()
 }
 
 // inherit gives a file that root has made to the owner of its folder, as SQLite

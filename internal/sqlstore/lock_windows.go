@@ -29,6 +29,14 @@ func lockFile(path string) (*os.File, error) {
 	return os.NewFile(uintptr(h), path), nil
 }
 
+// removeLock frees a lock and removes it, unless another process has taken it at
+// once: then the file cannot be removed, and need not be.
+func removeLock(lock *os.File) error {
+	err := lock.Close()
+	_ = os.Remove(lock.Name())
+	return err
+}
+
 // inherit is for systems where a file belongs to who made it: here it belongs to
 // its folder's rules.
 func inherit(*os.File) error { return nil }

@@ -76,7 +76,7 @@ func (s *Sight) lookSQLite(ctx context.Context, deep bool) error {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
 	case err != nil:
-		return fmt.Errorf("%w: make %s a readable and writable file: %w", ErrUnwritable, s.File.Path, err)
+		return unwritable(ErrUnwritable, s.File.Path, err)
 	}
 	if err := checkFile(s.File.Path); err != nil {
 		return err
@@ -126,7 +126,7 @@ func inUse(path string) (bool, error) {
 	case errors.Is(err, errHeld):
 		return true, nil
 	case err != nil:
-		return false, fmt.Errorf("%w: make %s readable and writable: %w", ErrUnwritable, path+lockSuffix, err)
+		return false, unwritable(ErrUnwritable, path+lockSuffix, err)
 	}
 	return false, lock.Close()
 }

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -21,6 +20,7 @@ import (
 )
 
 const (
+	postgresReaders = 8                        // connections for reading; one more writes
 	oldestPostgres  = 14                       // major version; pg_terminate_backend can wait since then
 	serving         = "teahouse"               // what the sessions of servers are called, unless the address says otherwise
 	copying         = "teahouse migrate-store" // and those of Copy
@@ -49,7 +49,7 @@ var postgres = dialect{
 	among:      `= ANY ($1)`,
 	names:      func(texts []string) any { return texts },
 	maxRows:    256,
-	readers:    8,
+	readers:    postgresReaders,
 	patience:   10 * time.Second,
 	session:    `SELECT pid || ' ' || extract(epoch FROM backend_start) FROM pg_stat_activity WHERE pid = pg_backend_pid()`,
 	connect:    connectPostgres,
@@ -80,13 +80,8 @@ var purposes = map[use]map[string]string{
 	reading: {"default_transaction_read_only": "on", "max_parallel_workers_per_gather": "0"},
 }
 
-// IsPostgres says that an address given to Open is one of PostgreSQL.
-func IsPostgres(at string) bool {
-	return strings.HasPrefix(at, "postgres://") || strings.HasPrefix(at, "postgresql://")
-}
-
 func connectPostgres(s *Store, at string, use use) (*sql.DB, error) {
-	config, err := pgx.ParseConfig(at)
+	config, err := parseAddress(at)
 	if err != nil {
 		return nil, err
 	}
@@ -106,9 +101,9 @@ func connectPostgres(s *Store, at string, use use) (*sql.DB, error) {
 	if config.ValidateConnect == nil { // of several hosts, the one that can be written
 		config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsPrimary
 	}
-	return stdlib.OpenDB(*config, stdlib.OptionAfterConnect(func(ctx context.Context, conn *pgx.Conn) error {
+	return sql.OpenDB(connector{stdlib.GetConnector(*config, stdlib.OptionAfterConnect(func(ctx context.Context, conn *pgx.Conn) error {
 		return s.greet(ctx, conn, use)
-	})), nil
+	}))}), nil
 }
 
 // greet looks whether a new connection leads to a database that can be used,
@@ -194,73 +189,4 @@ func cutPostgres(err error) bool {
 	var network net.Error
 	return !errors.As(err, &connecting) &&
 		(errors.As(err, &network) || errors.Is(err, pgconn.ErrConnClosed) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || errors.Is(err, driver.ErrBadConn))
-}
-
-// explainPostgres adds what to do to an error of opening the database at an
-// address, whose password it does not show.
-func explainPostgres(at string, err error) error {
-	shown := "the address given"
-	if u, parseErr := url.Parse(at); parseErr == nil {
-		shown = u.Redacted()
-	}
-	switch reason := reasonPostgres(err); reason {
-	case nil:
-		return fmt.Errorf("the database %s: %w", shown, err)
-	case ErrUnsuitable, ErrReplaced, ErrDamaged:
-		return fmt.Errorf("the database %s: %w", shown, err)
-	case ErrEmpty:
-		return fmt.Errorf("%w: %s", err, shown)
-	case ErrUnfinished:
-		return fmt.Errorf("%w: run teahouse migrate-store again to finish %s", err, shown)
-	case ErrInUse:
-		return fmt.Errorf("%w: stop all servers of %s", err, shown)
-	case ErrAddress:
-		return fmt.Errorf("%w: write postgres://user:password@host:5432/database: %w", reason, err)
-	case ErrNewer:
-		return fmt.Errorf("%w: run that version again, or give this one another database: %s", err, shown)
-	case ErrForeign:
-		return fmt.Errorf("%w: other tables are in %s, give Teahouse a database of its own, or a schema of its own with ?search_path=NAME",
-			reason, shown)
-	case ErrRefused:
-		return fmt.Errorf("%w: correct the user or the password in %s, or let the user in by the server's pg_hba.conf: %w", reason, shown, err)
-	case ErrNoDatabase:
-		return fmt.Errorf("%w: correct the name in %s, or make it with: createdb --template=template0 --encoding=UTF8 NAME: %w", reason, shown, err)
-	case ErrUnwritable:
-		return fmt.Errorf("%w: make the user of %s the owner of its database, or let it make tables in a schema that exists: %w", reason, shown, err)
-	default:
-		return fmt.Errorf("%w: see that it runs at the address %s, takes connections and is no standby: %w", reason, shown, err)
-	}
-}
-
-// reasonPostgres names the reason of an error of opening a database, nil when it
-// is none that is known.
-func reasonPostgres(err error) error {
-	for _, known := range []error{ErrNewer, ErrForeign, ErrUnsuitable, ErrReplaced, ErrDamaged, ErrEmpty, ErrUnfinished, ErrInUse} {
-		if errors.Is(err, known) {
-			return known
-		}
-	}
-	var address *pgconn.ParseConfigError
-	if errors.As(err, &address) {
-		return ErrAddress
-	}
-	var e *pgconn.PgError
-	if errors.As(err, &e) {
-		switch e.Code {
-		case "28P01", "28000": // invalid_password, invalid_authorization_specification
-			return ErrRefused
-		case "3D000": // invalid_catalog_name
-			return ErrNoDatabase
-		case "42501", "3F000", "25006": // insufficient_privilege, invalid_schema_name, read_only_sql_transaction
-			return ErrUnwritable
-		case "53300", "57P01", "57P02", "57P03": // too_many_connections, three of a server that stops or starts
-			return ErrUnreachable
-		}
-		return nil
-	}
-	var connecting *pgconn.ConnectError
-	if errors.As(err, &connecting) || errors.Is(err, context.DeadlineExceeded) {
-		return ErrUnreachable
-	}
-	return nil
 }

@@ -32,22 +32,20 @@ func Restore(ctx context.Context, file, at string, replace bool) (r Restored, er
 	if err != nil {
 		return r, err
 	}
-	if info, err := os.Stat(file); err != nil {
-		return r, fmt.Errorf("cannot read the backup: %w", err)
-	} else if info.Size() == 0 {
-		return r, fmt.Errorf("%w: the backup %s is empty", ErrEmpty, file)
+	if err := readable(file); err != nil {
+		return r, err
 	}
-	if err := os.MkdirAll(filepath.Dir(at), 0o700); err != nil {
-		return r, fmt.Errorf("%w: the folder %s cannot be made, choose another: %w", ErrUnwritable, filepath.Dir(at), err)
+	if err := makeFolder(at); err != nil {
+		return r, err
 	}
 	lock, err := lockFile(at + lockSuffix)
 	switch {
 	case errors.Is(err, errHeld):
-		return r, fmt.Errorf("%w: stop the server that has %s first", ErrInUse, at)
+		return r, failure(ErrInUse, nil, "stop the server that has "+at+" first")
 	case err != nil:
-		return r, fmt.Errorf("%w: make the folder %s writable: %w", ErrUnwritable, filepath.Dir(at), err)
+		return r, unwritable(ErrUnwritable, at, err)
 	}
-	defer func() { err = errors.Join(err, lock.Close()) }()
+	defer func() { err = errors.Join(err, unlock(lock)) }()
 	present := exists(at) || exists(at+"-wal")
 	if present && !replace {
 		return r, fmt.Errorf("%w: say --force to put %s aside, or name another place", ErrExists, at)
@@ -70,6 +68,46 @@ func Restore(ctx context.Context, file, at string, replace bool) (r Restored, er
 	return r, m.keep()
 }
 
+// which names what Restore takes.
+const which = "name the file that teahouse backup has written"
+
+// readable looks whether a file can be a backup.
+func readable(file string) error {
+	f, err := os.Open(file)
+	switch {
+	case noMoreFiles(err):
+		return failure(ErrFiles, err, moreFiles)
+	case errors.Is(err, fs.ErrPermission):
+		return failure(ErrUnreadable, err, "let this user read it, or run this as root or as the user it belongs to")
+	case err != nil:
+		return failure(ErrUnreadable, err, which)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+		return failure(ErrUnreadable, err, which)
+	case info.IsDir():
+		return failure(ErrUnreadable, fmt.Errorf("%s is a folder", file), which)
+	case !info.Mode().IsRegular():
+		return failure(ErrUnreadable, fmt.Errorf("%s is no file", file), which)
+	case info.Size() == 0:
+		return failure(ErrEmpty, fmt.Errorf("%s has nothing in it", file), which)
+	}
+	return nil
+}
+
+// explainBackup is explainSQLite for a backup that is read.
+func explainBackup(file string, err error) error {
+	switch reason := reasonSQLite(err); {
+	case reason == nil:
+		return fmt.Errorf("the backup %s: %w", file, err)
+	case errors.Is(reason, ErrUnwritable):
+		return failure(ErrUnreadable, err, which+", not "+file)
+	}
+	return fmt.Errorf("the backup %s: %w", file, explainCopy(ErrUnreadable, file, err))
+}
+
 func exists(path string) bool {
 	_, err := os.Lstat(path)
 	return err == nil
@@ -85,22 +123,22 @@ func bringBack(ctx context.Context, file, fresh string) (r Restored, err error) 
 	}
 	db, err := sql.Open("sqlite", sqliteDSN(file, "busy_timeout(5000)", "query_only(1)", "trusted_schema(0)", "temp_store(memory)")+access)
 	if err != nil {
-		return r, fmt.Errorf("the backup %s: %w", file, err)
+		return r, explainBackup(file, err)
 	}
 	defer db.Close()
 	conn, err := db.Conn(ctx)
 	if err != nil {
-		return r, fmt.Errorf("the backup %s: %w", file, explainCopy(file, err))
+		return r, explainBackup(file, err)
 	}
 	defer conn.Close()
 	if _, err := holding(ctx, conn); err != nil {
-		return r, fmt.Errorf("the backup %s: %w", file, explainCopy(file, err))
+		return r, explainBackup(file, err)
 	}
 	if err := copyPages(ctx, conn, fresh, nil); err != nil {
-		return r, explainCopy(fresh, err)
+		return r, explainCopy(ErrUnwritable, fresh, err)
 	}
 	r.Epoch = freshEpoch()
-	r.Archive, err = settle(ctx, fresh, func(ctx context.Context, conn *sql.Conn) error {
+	r.Archive, err = settle(ctx, fresh, ErrUnwritable, func(ctx context.Context, conn *sql.Conn) error {
 		if _, err := loadSettings(ctx, conn); err != nil {
 			return fmt.Errorf("reading the settings: %w", err)
 		}

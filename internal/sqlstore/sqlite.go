@@ -87,20 +87,37 @@ func prepareSQLite(path string) (string, *os.File, error) {
 	if err != nil {
 		return "", nil, fmt.Errorf("finding the database %s: %w", path, err)
 	}
-	if err := os.MkdirAll(filepath.Dir(abs), 0o700); err != nil {
-		return "", nil, fmt.Errorf("%w: the folder %s cannot be made, choose another: %w", ErrUnwritable, filepath.Dir(abs), err)
+	if err := makeFolder(abs); err != nil {
+		return "", nil, err
 	}
 	lock, err := lockFile(abs + lockSuffix)
 	switch {
 	case errors.Is(err, errHeld):
-		return "", nil, fmt.Errorf("%w: stop the other one, or give this one another folder: %s", ErrInUse, abs)
+		return "", nil, failure(ErrInUse, nil, "stop the other one, or give this one another folder: "+abs)
 	case err != nil:
-		return "", nil, fmt.Errorf("%w: make the folder %s writable: %w", ErrUnwritable, filepath.Dir(abs), err)
+		return "", nil, unwritable(ErrUnwritable, abs, err)
 	}
 	if err := checkFile(abs); err != nil {
-		return "", nil, errors.Join(err, lock.Close())
+		return "", nil, errors.Join(err, unlock(lock))
 	}
 	return abs, lock, nil
+}
+
+// makeFolder makes the folder of the database at a path.
+func makeFolder(path string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return failure(ErrUnwritable, err, fmt.Sprintf("the folder %s cannot be made, choose another", filepath.Dir(path)))
+	}
+	return nil
+}
+
+// unlock frees a lock. The file goes too when there is nothing in it: no database
+// was served or copied here.
+func unlock(lock *os.File) error {
+	if info, err := lock.Stat(); err != nil || info.Size() > 0 {
+		return lock.Close()
+	}
+	return removeLock(lock)
 }
 
 // checkFile tells a file that never was a SQLite database, so that SQLite does
@@ -110,7 +127,7 @@ func prepareSQLite(path string) (string, *os.File, error) {
 func checkFile(path string) error {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return fmt.Errorf("%w: make %s readable and writable: %w", ErrUnwritable, path, err)
+		return unwritable(ErrUnwritable, path, err)
 	}
 	defer f.Close()
 	header := make([]byte, 16)
@@ -122,12 +139,23 @@ func checkFile(path string) error {
 		}
 		return nil
 	case err != nil && !errors.Is(err, io.ErrUnexpectedEOF):
-		return fmt.Errorf("%w: make %s a writable file: %w", ErrUnwritable, path, err)
-	case string(header[:n]) != "SQLite format 3\x00":
-		return fmt.Errorf("%w: %s is not a database file, restore it from a backup or move it away to begin anew",
-			ErrDamaged, path)
+		return unwritable(ErrUnwritable, path, err)
+	case string(header[:n]) == "SQLite format 3\x00":
+		return nil
+	case wasServed(path):
+		return failure(ErrDamaged, fmt.Errorf("%s is not a database file any more", path), "restore it from a backup, or move it away to begin anew")
 	}
-	return nil
+	return failure(ErrForeign, nil, path+" is another kind of file, name another one for the database, or restore it from a backup if this was it")
+}
+
+// wasServed says that what is beside a file comes from a database of this name.
+func wasServed(path string) bool {
+	for _, suffix := range []string{lockSuffix, "-wal"} {
+		if info, err := os.Stat(path + suffix); err == nil && info.Size() > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // explainSQLite adds what to do to an error of opening the database at path.
@@ -136,19 +164,19 @@ func explainSQLite(path string, err error) error {
 	case nil:
 		return fmt.Errorf("the database %s: %w", path, err)
 	case ErrEmpty:
-		return fmt.Errorf("%w: %s", err, path)
+		return failure(reason, err, "see that "+path+" is the right place")
 	case ErrUnfinished:
-		return fmt.Errorf("%w: run teahouse migrate-store again to finish %s", err, path)
+		return failure(reason, err, "run teahouse migrate-store again to finish "+path)
 	case ErrNewer:
-		return fmt.Errorf("%w: run that version again, or give this one another folder: %s", err, path)
+		return failure(reason, err, "run that version again, or give this one another folder: "+path)
 	case ErrDamaged:
-		return fmt.Errorf("%w: restore %s from a backup, or move it away to begin anew: %w", reason, path, err)
+		return failure(reason, err, "restore "+path+" from a backup, or move it away to begin anew")
 	case ErrForeign:
-		return fmt.Errorf("%w: move %s away, or give Teahouse another folder", reason, path)
+		return failure(reason, nil, "move "+path+" away, or give Teahouse another folder")
 	case ErrLocked:
-		return fmt.Errorf("%w: end the program that has %s open: %w", reason, path, err)
+		return failure(reason, err, "end the program that has "+path+" open")
 	default:
-		return fmt.Errorf("%w: make %s and its folder writable, with space left on the disk: %w", reason, path, err)
+		return unwritable(reason, path, whyNot(path, err))
 	}
 }
 
@@ -171,7 +199,7 @@ func reasonSQLite(err error) error {
 			return ErrUnwritable
 		}
 	}
-	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EROFS) {
+	if noMoreFiles(err) || errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EROFS) {
 		return ErrUnwritable
 	}
 	return nil

@@ -38,8 +38,8 @@ import (
 	"github.com/teahouse-chat/teahouse/internal/chat"
 )
 
-// Reasons why a database cannot be opened. They come wrapped in a sentence that
-// names the file or address and says what to do.
+// Reasons why a database cannot be opened. They come in a Failure, which names the
+// file or the place and says what to do.
 var (
 	ErrNewer      = errors.New("the database was made by a newer Teahouse")
 	ErrDamaged    = errors.New("the database is damaged")
@@ -48,8 +48,13 @@ var (
 	ErrLocked     = errors.New("another program keeps the database locked")
 	ErrUnwritable = errors.New("the database cannot be written")
 
+	ErrFiles = errors.New("no more files can be opened")
+
 	ErrAddress     = errors.New("this is not an address of a PostgreSQL database")
+	ErrSetting     = errors.New("PostgreSQL does not take a setting of the address")
 	ErrUnreachable = errors.New("PostgreSQL cannot be reached")
+	ErrTLS         = errors.New("PostgreSQL cannot be reached by TLS")
+	ErrFull        = errors.New("PostgreSQL takes no more connections")
 	ErrRefused     = errors.New("PostgreSQL refuses this user")
 	ErrNoDatabase  = errors.New("PostgreSQL has no such database")
 	ErrUnsuitable  = errors.New("this PostgreSQL database is not suitable")
@@ -273,7 +278,7 @@ func (s *Store) Close() error {
 		errs = append(errs, s.writes.Close()) // last: SQLite then folds the log into the file
 	}
 	if s.lock != nil {
-		errs = append(errs, s.lock.Close())
+		errs = append(errs, unlock(s.lock))
 	}
 	// What the network has cut is closed: everything acknowledged is stored.
 	if err := errors.Join(errs...); err != nil && !s.dialect.cut(err) {

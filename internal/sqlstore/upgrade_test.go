@@ -156,8 +156,12 @@ func TestWhatCannotBeOpenedSaysWhyAndWhatToDo(t *testing.T) {
 		want    error
 		says    string
 	}{
-		{"text", write("Dear diary, today I opened a teahouse.\n"), ErrDamaged, "restore"},
-		{"a few bytes", write("SQLite"), ErrDamaged, "restore"},
+		{"text", write("Dear diary, today I opened a teahouse.\n"), ErrForeign, "another kind of file"},
+		{"a few bytes", write("SQLite"), ErrForeign, "restore it from a backup if"},
+		{"text where a database was", func(t *testing.T, path string) {
+			made("")(t, path)
+			write("Dear diary, today I opened a teahouse.\n")(t, path)
+		}, ErrDamaged, "restore"},
 		{"a header and rubbish", write("SQLite format 3\x00" + strings.Repeat("rubbish!", 1000)), ErrDamaged, "restore"},
 		{"a header with its end missing", func(t *testing.T, path string) {
 			made("")(t, path)
