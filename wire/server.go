@@ -55,7 +55,7 @@ type MessageFrame struct {
 }
 
 // Ack acknowledges a post whose MessageFrame will not come (again) on this
-// socket: the nonce was stored before.
+// socket: the nonce was stored before, or the room is left.
 type Ack struct {
 	Ref   string `json:"ref,omitempty"`
 	Room  string `json:"room"`

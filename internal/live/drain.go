@@ -74,7 +74,11 @@ func (r *rich) Finish(ctx context.Context, c *channels.Conn) error {
 		return ctx.Err()
 	}
 	for _, room := range r.rooms {
+		unshown := r.takeUnshown(room)
 		if err := c.GroupDiscard(ctx, r.server.groups.of(room)); err != nil {
+			return err
+		}
+		if err := sendAll(c, unshown); err != nil {
 			return err
 		}
 	}

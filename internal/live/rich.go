@@ -39,6 +39,9 @@ type rich struct {
 
 	posts  sync.WaitGroup // given to the log and not yet answered
 	stored atomic.Bool    // the person has said something: they are not new any more
+
+	// owned by the log's goroutine while there are posts
+	unshown []wire.Ack // of what is stored and waits in a tail
 }
 
 // Connect implements channels.Consumer.
@@ -201,11 +204,41 @@ func (r *rich) drop(ctx context.Context, c *channels.Conn, room string) error {
 		return nil
 	}
 	r.posts.Wait() // the room is where they are answered
+	unshown := r.takeUnshown(room)
 	r.rooms = slices.Delete(r.rooms, i, i+1)
 	r.server.presence.leave(room, r.login.User.ID)
 	group := r.server.groups.of(room)
 	defer r.server.tails.leave(group)
-	return c.GroupDiscard(ctx, group)
+	if err := c.GroupDiscard(ctx, group); err != nil {
+		return err
+	}
+	return sendAll(c, unshown)
+}
+
+// takeUnshown is the answers to the posts in a room that its tail has not yet
+// given to its members. There are no posts meanwhile.
+func (r *rich) takeUnshown(room string) (acks []wire.Ack) {
+	r.unshown = slices.DeleteFunc(r.unshown, func(a wire.Ack) bool {
+		if a.Room == room && !r.shown(a) {
+			acks = append(acks, a)
+		}
+		return a.Room == room
+	})
+	return acks
+}
+
+// shown says that a message of the socket has gone to its room.
+func (r *rich) shown(a wire.Ack) bool {
+	return r.server.tails == nil || r.server.tails.of(r.server.groups.of(a.Room)).shows(a.Seq)
+}
+
+func sendAll(c *channels.Conn, acks []wire.Ack) error {
+	for _, a := range acks {
+		if err := c.Send(frame(a)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // post hands the text to the log and returns; what comes of it is told when
@@ -224,13 +257,18 @@ func (r *rich) post(ctx context.Context, c *channels.Conn, ref string, f wire.Po
 		// Runs on the log's goroutine. A socket that has ended meanwhile
 		// needs no answer: its client will post the nonce again.
 		defer r.posts.Done()
-		switch {
-		case err != nil:
+		if err != nil {
 			_ = r.fail(c, about, err)
-		case !duplicate:
-			r.stored.Store(true)
-		default:
-			_ = c.Send(frame(wire.Ack{Ref: ref, Room: room, Nonce: m.Nonce, Seq: m.Seq, At: wire.Time{Time: m.At}}))
+			return
+		}
+		ack := wire.Ack{Ref: ref, Room: room, Nonce: m.Nonce, Seq: m.Seq, At: wire.Time{Time: m.At}}
+		if duplicate {
+			_ = c.Send(frame(ack))
+			return
+		}
+		r.stored.Store(true)
+		if r.unshown = slices.DeleteFunc(r.unshown, r.shown); !r.shown(ack) {
+			r.unshown = append(r.unshown, ack)
 		}
 	}
 	login := r.author()

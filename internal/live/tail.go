@@ -117,6 +117,17 @@ func (t *tail) known() bool {
 	return t.last >= 0
 }
 
+// shows says that the group was given a position. Without a tail it has all that
+// was published.
+func (t *tail) shows(seq int64) bool {
+	if t == nil {
+		return true
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.last >= seq
+}
+
 // advance gives the next message to the group, and those that waited for it. The
 // caller holds mu.
 func (t *tail) advance(e channels.Event) {

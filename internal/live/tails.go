@@ -116,6 +116,9 @@ func (s *tails) deliver(group string, e channels.Event) {
 
 // of is the tail of a group, or nil.
 func (s *tails) of(group string) *tail {
+	if s == nil {
+		return nil
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.byGroup[group]
@@ -151,9 +154,7 @@ func (s *tails) enter(room, group string) *tail {
 
 // leave is the leave of the tail of a group that the caller has entered.
 func (s *tails) leave(group string) {
-	if s != nil {
-		s.of(group).leave()
-	}
+	s.of(group).leave()
 }
 
 // locate sees to it that the tail has a position. The store is read if it has none.
