@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -175,6 +176,29 @@ func TestPostReturnsWhateverRefusalsCameBeforeTheMessage(t *testing.T) {
 	defer cancel()
 	if got, err := r.Post(ctx, "one"); err != nil || got.Seq != 7 {
 		t.Errorf("got %+v, %v: the message is stored, and Post does not know", got, err)
+	}
+}
+
+func TestAPostThatTheServerWouldEndTheConnectionOverIsRefusedAtOnce(t *testing.T) {
+	f := script(t, func(p *peer) {
+		p.send("", wire.Welcome{You: you, Epoch: "e1", Limits: wire.Limits{Frame: 1000}})
+		p.joined(p.expectJoin(-1), 0, 0)
+		p.echo(p.expectPost("hi"), 1)
+		p.gone()
+	})
+	box := &Memory{}
+	r := join(t, f.dial(&Options{Outbox: box}), nil)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	var refused *Error
+	if _, err := r.Post(ctx, strings.Repeat("x", 1000)); !errors.As(err, &refused) || refused.Code != wire.CodeTooLong {
+		t.Errorf("got %v, want too_long", err)
+	}
+	if left, _ := box.Entries(); len(left) != 0 {
+		t.Errorf("the outbox has %v", left)
+	}
+	if _, err := r.Post(ctx, "hi"); err != nil {
+		t.Errorf("the next post: %v", err)
 	}
 }
 

@@ -31,6 +31,10 @@ type outcome struct {
 
 func newPosting(e Entry) *posting { return &posting{entry: e, done: make(chan outcome, 1)} }
 
+func (p *posting) frame() wire.Post {
+	return wire.Post{Room: p.entry.Room, Nonce: p.entry.Nonce, Text: p.entry.Text}
+}
+
 // Post says something in the room and returns when it is stored. A rate limit or
 // a busy server is waited out. When ctx, the room or the client ends first, the
 // error is a *PendingError: the message may be stored. An *Error is a refusal: it
@@ -73,6 +77,10 @@ func (r *Room) enqueue(p *posting) error {
 		return r.err
 	}
 	p.entry.Room = r.name
+	// The server would end the connection over such a frame each time it comes.
+	if most := c.welcome.Limits.Frame; most > 0 && len(wire.EncodeRequest("", p.frame())) > most {
+		return &Error{Code: wire.CodeTooLong, Message: fmt.Sprintf("The message takes more than %d bytes.", most)}
+	}
 	if err := c.outbox.Put(p.entry); err != nil {
 		return fmt.Errorf("teahouse client: keep the message: %w", err)
 	}
@@ -122,8 +130,7 @@ func (c *Client) due(s *session) (frames []wire.Post, wait time.Duration) {
 			continue
 		}
 		r.sent = true
-		e := r.posts[0].entry
-		frames = append(frames, wire.Post{Room: e.Room, Nonce: e.Nonce, Text: e.Text})
+		frames = append(frames, r.posts[0].frame())
 	}
 	return frames, wait
 }
