@@ -70,17 +70,18 @@ type attendee struct {
 
 // pace has something done soon, and never twice within digestEvery.
 type pace struct {
-	timer *time.Timer // runs while something is to be done, else nil
-	round int         // of timers: one that was stopped too late is known by it
-	due   time.Time   // when timer fires
-	last  time.Time   // that it was done
+	every time.Duration // fixed: instead of digestEvery, unless 0
+	timer *time.Timer   // runs while something is to be done, else nil
+	round int           // of timers: one that was stopped too late is known by it
+	due   time.Time     // when timer fires
+	last  time.Time     // that it was done
 }
 
 // within has it done after at most delay.
 func (c *pace) within(delay time.Duration, do func(round int)) {
 	now := time.Now()
 	due := now.Add(delay)
-	if soonest := c.last.Add(digestEvery); due.Before(soonest) {
+	if soonest := c.last.Add(cmp.Or(c.every, digestEvery)); due.Before(soonest) {
 		due = soonest
 	}
 	if c.timer != nil && !due.Before(c.due) {
@@ -230,7 +231,10 @@ func (p *presence) digest(room string, a *attendance, round int) {
 	here, before := a.changes(room), a.count
 	typing, elsewhere := a.listed(a.typing), a.typists
 	renamed := a.listed(a.renamed)
-	alone := len(a.rolls) == 0
+	said := int64(0)
+	if len(typing) > 0 && len(a.rolls) > 0 { // other nodes are told too
+		said = p.crowd.next()
+	}
 	clear(a.changed)
 	a.typing, a.typists, a.renamed, a.count, a.adrift = a.typing[:0], nil, nil, here.Count, false
 	p.mu.Unlock()
@@ -241,8 +245,9 @@ func (p *presence) digest(room string, a *attendance, round int) {
 	for _, someone := range renamed { // other nodes have heard it, see rename
 		p.publish(room, channels.Event{Type: eventRenamed, Payload: wire.Renamed{Person: someone}})
 	}
-	if len(typing) > 0 && !alone {
-		p.publish(room, p.crowd.seal.carry(eventTypists, typists{Room: room, People: attenders(typing)}))
+	if said > 0 {
+		c := p.crowd
+		p.publish(room, c.seal.carry(eventTypists, typists{Node: c.self, Sent: said, Room: room, People: attenders(typing)}))
 	}
 	for _, u := range elsewhere {
 		if len(typing) < typingNames && !slices.Contains(typing, person(u)) {
@@ -291,16 +296,21 @@ func (a *attendance) changes(room string) wire.Here {
 // rename gives a person their new name wherever they are; the rooms are told
 // with their next digest, and so are other nodes, which tell theirs.
 func (p *presence) rename(u chat.User) {
+	p.mu.Lock()
 	p.renamed(u)
+	p.mu.Unlock()
 	if p.crowd != nil {
-		p.crowd.publish(p.crowd.seal.carry(eventName, attender{u.ID.String(), u.Name}))
+		p.crowd.tell(func() []channels.Event {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			c := p.crowd
+			return []channels.Event{c.seal.carry(eventName, naming{c.self, c.next(), attender{u.ID.String(), u.Name}})}
+		})
 	}
 }
 
-// renamed is rename on this node.
+// renamed is rename on this node. The caller holds mu.
 func (p *presence) renamed(u chat.User) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	if p.names == nil || len(p.names) >= namesMax {
 		p.names = make(map[chat.UserID]string)
 	}
@@ -372,8 +382,11 @@ func (p *presence) stop() {
 		a.tell.stop()
 		a.call.stop()
 	}
+	if p.crowd != nil {
+		p.crowd.greet.stop()
+	}
 	p.mu.Unlock()
 	if p.crowd != nil && !stopped {
-		p.crowd.end()
+		p.end()
 	}
 }

@@ -25,20 +25,20 @@ import (
 // roll. Who finds that it holds another version, or none, asks in the room. A
 // node that is not heard for a while is not there, and one that stops says so.
 //
-// Nothing that is told of time is believed, and nothing is kept of rooms that
-// nobody is in here. What comes must be sealed; it is checked and bounded all
-// the same.
+// No clock of another node is believed, and nothing is kept of rooms that nobody
+// is in here. What comes must be sealed, and said lately by a node that hears this
+// one, see peer; it is checked and bounded all the same.
 const (
 	eventRoll    = "chat.roll"    // roll, in the group of a room
 	eventTypists = "chat.typists" // typists, in the group of a room
 	eventBeat    = "chat.beat"    // beat, in the group of all nodes
-	eventName    = "chat.name"    // attender with a new name, in the group of all nodes
+	eventName    = "chat.name"    // naming, in the group of all nodes
 )
 
 const (
 	joinDelay   = 100 * time.Millisecond // a roll waits so long for others to come, and digestEvery for who leaves to come back
 	beatEvery   = 3 * time.Second
-	forgetAfter = 12 * time.Second // people are forgotten when their node is silent for longer
+	forgetAfter = 12 * time.Second // people are forgotten when their node is silent for longer, and what was said before does not count
 	tickEvery   = time.Second      // of looking at the two
 
 	rollPeople = 200     // listed in a roll; of more it has the first by id
@@ -55,6 +55,7 @@ const carriedMax = 512 << 10
 // roll is who is in a room on one node.
 type roll struct {
 	Node    string     `json:"node"` // random, new with each start
+	Sent    int64      `json:"sent"` // number of what the node says, see crowd.next
 	Room    string     `json:"room"`
 	Version int64      `json:"version"` // not that of any other roll of the node unless they are the same
 	Count   int        `json:"count"`   // 0 says that the node has left the room
@@ -71,6 +72,8 @@ type attender struct {
 // beat says that a node is alive.
 type beat struct {
 	Node  string           `json:"node"`
+	Sent  int64            `json:"sent"`
+	Heard map[string]int64 `json:"heard,omitempty"` // numbers of the last beats of others
 	Ask   bool             `json:"ask,omitempty"`   // it is new, or has missed something: the others shall beat
 	Bye   bool             `json:"bye,omitempty"`   // it stops
 	Rooms map[string]int64 `json:"rooms,omitempty"` // where it has people, or some of these rooms, and the version of the roll it called last there
@@ -78,8 +81,17 @@ type beat struct {
 
 // typists is who is typing in a room on one node.
 type typists struct {
+	Node   string     `json:"node"`
+	Sent   int64      `json:"sent"`
 	Room   string     `json:"room"`
 	People []attender `json:"people"` // at most typingNames
+}
+
+// naming is somebody's new name.
+type naming struct {
+	Node string `json:"node"`
+	Sent int64  `json:"sent"`
+	attender
 }
 
 // carried is the JSON text of a roll, typists, a beat or a name, on its way to other nodes.
@@ -125,7 +137,8 @@ var (
 	errBadOrder  = errors.New("the roll is not in the order of ids, each once")
 	errBadName   = errors.New("that is a name that nobody can have")
 	errManyTypes = errors.New("too many people are typing")
-	errManyRooms = errors.New("the beat has too many rooms")
+	errManyRooms = errors.New("the beat has too many rooms, or has heard too many nodes")
+	errManyNodes = errors.New("there are too many nodes")
 )
 
 // readRoll reads a roll, and the people listed in it, ascending by id.
@@ -159,6 +172,16 @@ func readTypists(s *seal, e channels.Event) (typists, []chat.User, error) {
 	}
 	people, err := users(t.People)
 	return t, people, err
+}
+
+// readName reads a new name.
+func readName(s *seal, e channels.Event) (naming, chat.User, error) {
+	n, err := uncarried[naming](s, e)
+	if err != nil {
+		return n, chat.User{}, err
+	}
+	u, err := n.user()
+	return n, u, err
 }
 
 // attenders is people on their way to other nodes.
@@ -199,7 +222,7 @@ func readBeat(s *seal, e channels.Event) (beat, error) {
 		return b, err
 	case len(b.Node) != nodeIDLen:
 		return b, errBadNode
-	case len(b.Rooms) > beatRooms:
+	case len(b.Rooms) > beatRooms || len(b.Heard) > rollNodes:
 		return b, errManyRooms
 	}
 	return b, nil

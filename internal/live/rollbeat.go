@@ -17,17 +17,22 @@ import (
 type crowd struct {
 	// fixed
 	self    string                 // this node's id
+	started time.Time              // of this node
 	seal    *seal                  // of all nodes
 	publish func(e channels.Event) // to the others
 	cancel  context.CancelFunc     // of running
 	running sync.WaitGroup
 
+	telling sync.Mutex // what has numbers goes out in their order; taken before presence.mu
+
 	// guarded by presence.mu
-	alive   map[string]time.Time // when others were heard last
-	version int64                // the last number given to a roll, in any room, or to an ask
-	listed  int                  // people in rolls
-	due     bool                 // a beat is due with the next tick
-	asking  bool                 // which asks for those of the others
+	peers   map[string]*peer // the others, by id
+	said    int64            // the last number of what this node says
+	version int64            // the last number given to a roll, in any room, or to an ask
+	listed  int              // people in rolls
+	greet   pace             // of beats that only answer
+	due     bool             // a beat is due with the next tick
+	asking  bool             // which asks for those of the others
 	ticked  time.Time
 	beaten  time.Time
 
@@ -40,7 +45,7 @@ type RollStats struct {
 	Listed    int    // people of theirs, once for each of their rooms that somebody here is in too
 	Sent      uint64 // rolls called since the start; each is one event
 	Heard     uint64 // rolls of others that brought something new
-	Refused   uint64 // what could not be read or was above the bounds
+	Refused   uint64 // what could not be read, was old or above the bounds
 	Forgotten uint64 // rolls of nodes that fell silent
 }
 
@@ -48,7 +53,10 @@ type RollStats struct {
 // listen to them, until stop.
 func (p *presence) share(layer *channels.Layer, group string, s *seal, log *slog.Logger) {
 	ctx, cancel := context.WithCancel(context.Background())
-	c := &crowd{self: rand.Text(), seal: s, cancel: cancel, alive: make(map[string]time.Time)}
+	c := &crowd{
+		self: rand.Text(), started: time.Now(), seal: s, cancel: cancel,
+		peers: make(map[string]*peer), greet: pace{every: helloEvery},
+	}
 	c.publish = func(e channels.Event) {
 		if err := layer.GroupSend(context.Background(), group, e); err != nil {
 			log.Warn("tell other nodes", "type", e.Type, "err", err)
@@ -72,10 +80,15 @@ func (p *presence) rendering(r renderers) renderers {
 }
 
 // end says goodbye to the others.
-func (c *crowd) end() {
+func (p *presence) end() {
+	c := p.crowd
 	c.cancel()
 	c.running.Wait()
-	c.publish(c.seal.carry(eventBeat, beat{Node: c.self, Bye: true}))
+	c.tell(func() []channels.Event {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return []channels.Event{c.seal.carry(eventBeat, beat{Node: c.self, Sent: c.next(), Bye: true})}
+	})
 }
 
 func (c *crowd) nextVersion() int64 {
@@ -98,6 +111,7 @@ func (p *presence) listen(ctx context.Context, layer *channels.Layer, group stri
 			continue
 		}
 		p.askAll()
+		p.begin()
 		for e, err := range events {
 			if errors.Is(err, channels.ErrMissed) {
 				p.askAll()
@@ -117,6 +131,13 @@ func (p *presence) askAll() {
 	p.crowd.due, p.crowd.asking = true, true
 }
 
+// begin makes this node known.
+func (p *presence) begin() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.hello()
+}
+
 // hear takes an event of the group of all nodes.
 func (p *presence) hear(e channels.Event) (err error) {
 	if _, own := e.Payload.(carried); own {
@@ -124,18 +145,15 @@ func (p *presence) hear(e channels.Event) (err error) {
 	}
 	switch e.Type {
 	case eventName:
-		var a attender
+		var n naming
 		var u chat.User
-		if a, err = uncarried[attender](p.crowd.seal, e); err == nil {
-			u, err = a.user()
-		}
-		if err == nil {
-			p.renamed(u)
+		if n, u, err = readName(p.crowd.seal, e); err == nil {
+			err = p.hearName(n, u)
 		}
 	case eventBeat:
 		var b beat
 		if b, err = readBeat(p.crowd.seal, e); err == nil {
-			p.hearBeat(b)
+			err = p.hearBeat(b)
 		}
 	}
 	if err != nil {
@@ -146,31 +164,45 @@ func (p *presence) hear(e channels.Event) (err error) {
 	return err
 }
 
+// hearName takes a new name.
+func (p *presence) hearName(n naming, u chat.User) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	q := p.crowd.peers[n.Node]
+	switch {
+	case !q.alive(): // its rolls tell the name later
+		return nil
+	case n.Sent <= q.named || q.age(n.Sent) > forgetAfter:
+		return errOld
+	}
+	q.named = n.Sent
+	p.renamed(u)
+	return nil
+}
+
 // hearBeat compares what a node says of its rooms with what is known of them.
-func (p *presence) hearBeat(b beat) {
+func (p *presence) hearBeat(b beat) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	c := p.crowd
 	if b.Node == c.self || p.stopped {
-		return
+		return nil
 	}
-	if b.Bye {
-		delete(c.alive, b.Node)
+	hears, err := p.meet(b)
+	if err != nil {
+		return err
+	}
+	if c.peers[b.Node].gone {
 		for room, a := range p.byRoom {
 			if _, known := a.rolls[b.Node]; known {
 				p.dismiss(room, a, b.Node)
 			}
 		}
-		return
 	}
-	_, known := c.alive[b.Node]
-	if !known && len(c.alive) == rollNodes {
-		c.refused++
-		return
+	if !hears {
+		return nil
 	}
 	now := time.Now()
-	c.alive[b.Node] = now
-	c.due = c.due || b.Ask || !known
 	for room, version := range b.Rooms {
 		a := p.byRoom[room]
 		if a == nil {
@@ -186,6 +218,7 @@ func (p *presence) hearBeat(b beat) {
 			p.callWithin(room, a, 0)
 		}
 	}
+	return nil
 }
 
 // tick forgets who is silent and beats, until ctx ends.
@@ -197,9 +230,12 @@ func (p *presence) tick(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			for _, b := range p.look(time.Now()) {
-				p.crowd.publish(p.crowd.seal.carry(eventBeat, b))
-			}
+			p.crowd.tell(func() (events []channels.Event) {
+				for _, b := range p.look(time.Now()) {
+					events = append(events, p.crowd.seal.carry(eventBeat, b))
+				}
+				return events
+			})
 		}
 	}
 }
@@ -229,16 +265,18 @@ func (p *presence) look(now time.Time) []beat {
 // that this process stood still.
 func (p *presence) forget(now time.Time, stood time.Duration) {
 	c := p.crowd
-	for node, at := range c.alive {
-		if at = at.Add(stood); now.Sub(at) > forgetAfter {
-			delete(c.alive, node)
-		} else if stood > 0 {
-			c.alive[node] = at
+	for node, q := range c.peers {
+		q.came = q.came.Add(stood)
+		if !q.shown.IsZero() {
+			q.shown = q.shown.Add(stood)
+		}
+		if now.Sub(q.since()) > forgetAfter {
+			delete(c.peers, node)
 		}
 	}
 	for room, a := range p.byRoom {
 		for node, h := range a.rolls {
-			if h.at = h.at.Add(stood); now.Sub(h.at) > forgetAfter {
+			if h.at = h.at.Add(stood); now.Sub(h.at) > forgetAfter || c.peers[node] == nil {
 				c.forgotten++
 				p.dismiss(room, a, node)
 			} else if stood > 0 {
@@ -251,15 +289,16 @@ func (p *presence) forget(now time.Time, stood time.Duration) {
 // beats are this node's. The rooms are for others, if there are any.
 func (p *presence) beats() []beat {
 	c := p.crowd
-	b := beat{Node: c.self, Ask: c.asking}
-	if len(c.alive) == 0 {
+	heard := c.numbers()
+	b := beat{Node: c.self, Sent: c.next(), Heard: heard, Ask: c.asking}
+	if c.living() == 0 {
 		return []beat{b}
 	}
 	var all []beat
 	for room, a := range p.byRoom {
 		if len(b.Rooms) == beatRooms {
 			all = append(all, b)
-			b = beat{Node: c.self}
+			b = beat{Node: c.self, Sent: c.next(), Heard: heard}
 		}
 		if b.Rooms == nil {
 			b.Rooms = make(map[string]int64)
@@ -278,7 +317,7 @@ func (p *presence) rollStats() RollStats {
 		return RollStats{}
 	}
 	return RollStats{
-		Nodes: len(c.alive), Listed: c.listed,
+		Nodes: c.living(), Listed: c.listed,
 		Sent: c.sent, Heard: c.heard, Refused: c.refused, Forgotten: c.forgotten,
 	}
 }

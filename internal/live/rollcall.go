@@ -12,6 +12,7 @@ import (
 // heard is the roll of another node as it is kept.
 type heard struct {
 	version int64
+	sent    int64 // number of the roll
 	count   int
 	people  []chat.User // listed, ascending by id
 	asked   int64       // the roll's Ask, or that of the last that had one
@@ -48,7 +49,7 @@ func (p *presence) callRoll(room string, a *attendance, round int) {
 	if a.dirty || a.version == 0 {
 		a.version, a.dirty = p.crowd.nextVersion(), false
 	}
-	r := roll{Node: p.crowd.self, Room: room, Version: a.version, Count: a.here}
+	r := roll{Node: p.crowd.self, Sent: p.crowd.next(), Room: room, Version: a.version, Count: a.here}
 	if a.ask {
 		r.Ask, a.ask = p.crowd.nextVersion(), false
 	}
@@ -75,7 +76,8 @@ func (p *presence) goodbye(room string, a *attendance) *channels.Event {
 		return nil
 	}
 	p.crowd.sent++
-	e := p.crowd.seal.carry(eventRoll, roll{Node: p.crowd.self, Room: room, Version: p.crowd.nextVersion()})
+	c := p.crowd
+	e := c.seal.carry(eventRoll, roll{Node: c.self, Sent: c.next(), Room: room, Version: c.nextVersion()})
 	return &e
 }
 
@@ -89,13 +91,17 @@ func (p *presence) hearRoll(e channels.Event) (channels.Frame, error) {
 	r, people, err := readRoll(p.crowd.seal, e)
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	q := p.crowd.peers[r.Node]
+	if err == nil && q.alive() && q.age(r.Sent) > forgetAfter {
+		err = errOld
+	}
 	if err != nil {
 		p.crowd.refused++
 		return channels.Frame{}, err
 	}
 	a := p.byRoom[r.Room]
-	if a == nil || r.Node == p.crowd.self || p.stopped {
-		return channels.Frame{}, nil
+	if a == nil || !q.alive() || r.Sent < a.rolls[r.Node].sent || p.stopped {
+		return channels.Frame{}, nil // a node that is not known yet is asked when it is
 	}
 	if r.Ask != 0 && r.Ask != a.rolls[r.Node].asked {
 		p.callWithin(r.Room, a, 0)
@@ -114,12 +120,16 @@ func (p *presence) hearTypists(e channels.Event) (channels.Frame, error) {
 	t, people, err := readTypists(p.crowd.seal, e)
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	q := p.crowd.peers[t.Node]
+	if err == nil && q.alive() && q.age(t.Sent) > forgetAfter {
+		err = errOld
+	}
 	if err != nil {
 		p.crowd.refused++
 		return channels.Frame{}, err
 	}
 	a := p.byRoom[t.Room]
-	if a == nil || a.all() > typingShed {
+	if a == nil || !q.alive() || a.all() > typingShed {
 		return channels.Frame{}, nil
 	}
 	for _, u := range people {
@@ -136,17 +146,17 @@ func (p *presence) enroll(room string, a *attendance, r roll, people []chat.User
 	c := p.crowd
 	old, known := a.rolls[r.Node]
 	now := heard{
-		version: r.Version, count: r.Count, people: people, asked: cmp.Or(r.Ask, old.asked), at: time.Now(),
+		version: r.Version, sent: r.Sent, count: r.Count, people: people,
+		asked: cmp.Or(r.Ask, old.asked), at: time.Now().Add(-c.peers[r.Node].age(r.Sent)),
 	}
 	switch {
 	case known && old.version == now.version:
-		old.at, old.asked = now.at, now.asked
+		if old.sent, old.asked = now.sent, now.asked; now.at.After(old.at) {
+			old.at = now.at
+		}
 		a.rolls[r.Node] = old
 		return
 	case !known && now.count == 0:
-		return
-	case !known && len(a.rolls) == rollNodes:
-		c.refused++
 		return
 	case c.listed-len(old.people)+len(people) > listedMax:
 		now.people = nil

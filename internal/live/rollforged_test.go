@@ -2,6 +2,7 @@ package live
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -15,10 +16,34 @@ import (
 
 // intrude gives a node an event as if it came from the broker, in the group of a room.
 func (d *node) intrude(room string, e channels.Event) {
+	d.replay(channels.Delivery{Group: d.groups.of(room), Event: e})
+}
+
+// replay gives a node what was sent once, past what it loses.
+func (d *node) replay(tape ...channels.Delivery) {
 	d.link.mu.Lock()
 	deliver := d.deliver
 	d.link.mu.Unlock()
-	_ = deliver(context.Background(), channels.Delivery{Group: d.groups.of(room), Event: e})
+	for _, x := range tape {
+		_ = deliver(context.Background(), x)
+	}
+}
+
+// record keeps what a node sends from now on.
+func (d *node) record() func() []channels.Delivery {
+	var tape []channels.Delivery
+	d.link.mu.Lock()
+	defer d.link.mu.Unlock()
+	d.tape = &tape
+	return func() []channels.Delivery {
+		d.link.mu.Lock()
+		defer d.link.mu.Unlock()
+		d.tape = nil
+		for i := range tape {
+			tape[i].Event = foreign(tape[i].Event)
+		}
+		return tape
+	}
 }
 
 // foreign is an event as it comes from the broker.
@@ -77,7 +102,8 @@ func TestTypingIsToldInTheRoomThatWasSealedAlone(t *testing.T) {
 		pass(5 * time.Second)
 		one.ear.saw()
 		b.saw()
-		said := foreign(two.presence.crowd.seal.carry(eventTypists, typists{Room: "a", People: crowdOf(2)}))
+		c := two.presence.crowd
+		said := foreign(c.seal.carry(eventTypists, typists{Node: c.self, Sent: time.Since(c.started).Microseconds(), Room: "a", People: crowdOf(2)}))
 		one.intrude("b", said)
 		pass(2 * time.Second)
 		if got := b.saw(); len(got) > 0 {
@@ -89,6 +115,118 @@ func TestTypingIsToldInTheRoomThatWasSealedAlone(t *testing.T) {
 		}
 		if diff := cmp.Diff([]wire.Frame{wire.TypingFrame{Room: "a", People: people}}, one.ear.saw()); diff != "" {
 			t.Errorf("in its own (-want +got)\n%s", diff)
+		}
+	})
+}
+
+func TestWhatWasRecordedKeepsNobodyInARoom(t *testing.T) {
+	for name, end := range map[string]func(t *testing.T, d *node){
+		"the node dies":              func(_ *testing.T, d *node) { d.losing(everything) },
+		"its last person leaves":     func(_ *testing.T, d *node) { d.ear.say(wire.Leave{Room: "a"}); d.gone(8, 8) },
+		"it says goodbye":            func(t *testing.T, d *node) { _ = d.Shutdown(t.Context()); pass(4 * time.Second) },
+		"it is gone for a long time": func(_ *testing.T, d *node) { d.losing(everything); pass(time.Minute) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newTown(t)
+				one, two := w.node(t, 1), w.open(t)
+				tape := two.record()
+				two.ear = two.enter(t, 2, "a")
+				two.come(7, 7)
+				pass(4 * time.Second)
+				two.gone(7, 7)
+				two.ear.say(wire.Typing{Room: "a"})
+				pass(30 * time.Second)
+				two.come(8, 8)
+				pass(3 * time.Second)
+				one.sees(t, sorted(1, 2, 8)...)
+				all := tape()
+				if len(all) < 12 {
+					t.Fatalf("%d events are recorded", len(all))
+				}
+				start := time.Now()
+				end(t, two)
+				later := w.node(t, 3) // it has never heard the node that ends
+				pass(time.Second)
+				for n := range 4 * len(all) { // from the first on, and each time one more
+					for _, d := range []*node{one, later} {
+						d.replay(all[:n%len(all)]...)
+						d.replay(all[len(all)-n%len(all):]...)
+						people, _ := d.ear.who()
+						switch ended := time.Since(start) > 15*time.Second; {
+						case ended && cmp.Diff(sorted(1, 3), people) != "":
+							t.Fatalf("%v later there are %+v", time.Since(start), people)
+						case slices.Contains(people, person(someone(7))):
+							t.Fatal("who left half a minute ago is back")
+						}
+					}
+					pass(700 * time.Millisecond)
+				}
+			})
+		})
+	}
+}
+
+func TestAnOlderRollDoesNotReplaceANewerOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t)
+		one, two := w.node(t, 1), w.node(t, 2)
+		pass(5 * time.Second)
+		tape := two.record()
+		two.come(7, 7)
+		pass(2 * time.Second)
+		all := tape()
+		two.gone(7, 7)
+		pass(2 * time.Second)
+		one.ear.saw()
+		for range 20 {
+			one.replay(all...)
+			pass(time.Second)
+		}
+		if got := heres(one.ear.saw()); len(got) > 0 {
+			t.Errorf("told %q", got)
+		}
+	})
+}
+
+func TestANameThatWasGivenOnceIsNotGivenAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t)
+		one, two := w.node(t, 1), w.node(t, 2)
+		two.come(7, 7)
+		pass(5 * time.Second)
+		tape := two.record()
+		u := someone(7)
+		u.Name = "Nova"
+		two.Renamed(u)
+		synctest.Wait()
+		all := tape()
+		u.Name = "Vera"
+		two.Renamed(u)
+		synctest.Wait()
+		one.come(7, 7)
+		one.replay(all...)
+		synctest.Wait()
+		one.sees(t, append(sorted(1, 2), person(u))...)
+		if refused := one.Stats().Rolls.Refused; refused != 1 {
+			t.Errorf("%d are refused", refused)
+		}
+	})
+}
+
+func TestANodeThatStartsAnewIsHeardAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t)
+		one, two := w.node(t, 1), w.node(t, 2)
+		for range 5 {
+			pass(20 * time.Second)
+			two.losing(everything) // killed
+			two = w.open(t)
+			two.ear = two.enter(t, 2, "a")
+			two.come(3, 4)
+			pass(300 * time.Millisecond)
+			one.sees(t, sorted(1, 2, 3, 4)...)
+			two.sees(t, sorted(1, 2, 3, 4)...)
 		}
 	})
 }

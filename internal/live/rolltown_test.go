@@ -28,8 +28,9 @@ type link struct {
 	// guarded by mu
 	mu      sync.Mutex
 	deliver func(context.Context, channels.Delivery) error
-	lose    func() bool    // an event that goes out or comes in; nil loses nothing
-	sent    map[string]int // events by type
+	lose    func() bool          // an event that goes out or comes in; nil loses nothing
+	tape    *[]channels.Delivery // what goes out is kept here, if it is not lost; nil keeps nothing
+	sent    map[string]int       // events by type
 }
 
 func (l *link) lost() bool {
@@ -68,6 +69,11 @@ func (l *link) Publish(ctx context.Context, d channels.Delivery) error {
 	if l.lost() {
 		return nil
 	}
+	l.mu.Lock()
+	if l.tape != nil {
+		*l.tape = append(*l.tape, d)
+	}
+	l.mu.Unlock()
 	return l.Broker.Publish(ctx, d)
 }
 
