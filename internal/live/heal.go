@@ -14,6 +14,9 @@ const (
 	readers    = 4               // of rooms that are behind, at a time
 	readWithin = 3 * time.Second // a page, or a check; a store that takes longer fails
 
+	readAgain     = time.Second // after a page that could not be read; doubled each time
+	readAgainMost = 30 * time.Second
+
 	// checkEvery is how often the positions of all rooms in use are compared with
 	// the log's: with the time to read it, what no other way has told comes within 5 s.
 	checkEvery = 4 * time.Second
@@ -72,8 +75,7 @@ func (s *tails) heal(t *tail) (more bool) {
 	page, err := s.source.Page(ctx, t.room, chat.Range{Before: -1, After: after, Around: -1, Limit: chat.MaxPage})
 	if err != nil {
 		s.count.failedReads.Add(1)
-		t.fail()
-		s.failed(err)
+		s.doubt(t.room, t.fail(), err)
 		return false
 	}
 	weight := t.take(page.Messages)
@@ -144,7 +146,22 @@ func (s *tails) gap(groups ...string) {
 	s.expect(checkSoon)
 }
 
-// failed notes that the store could not be read: all rooms are looked at as soon
+// doubt has a check look whether it is the store that fails, or one room alone,
+// which then could not be read so many times.
+func (s *tails) doubt(room string, times int, err error) {
+	if s.ctx.Err() != nil {
+		return
+	}
+	if times > 1 && !s.failing.Load() {
+		s.log.Warn("the log of a room cannot be read: what other servers store there is late", "room", room, "times", times, "err", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.check.all = true
+	s.expect(checkSoon)
+}
+
+// failed notes that a check could not read the store: all rooms are looked at as soon
 // as it can.
 func (s *tails) failed(err error) {
 	if s.ctx.Err() != nil {
@@ -169,8 +186,9 @@ func (s *tails) compare() {
 	if full && len(some) == 0 {
 		some = []*tail{nil} // only to know whether the log can be read
 	}
+	failed := s.failing.Load()
 	for part := range slices.Chunk(some, checkRooms) {
-		if err := s.compareSome(part); err != nil {
+		if err := s.compareSome(part, failed); err != nil {
 			s.count.failedChecks.Add(1)
 			s.failed(err)
 			return
@@ -219,7 +237,9 @@ func (s *tails) endCheck() {
 	}
 }
 
-func (s *tails) compareSome(some []*tail) error {
+// compareSome compares some rooms. After a check that failed they may be read at
+// once.
+func (s *tails) compareSome(some []*tail, failed bool) error {
 	rooms := make([]string, len(some))
 	for i, t := range some {
 		if t != nil {
@@ -237,6 +257,9 @@ func (s *tails) compareSome(some []*tail) error {
 		s.log.Info("the log can be read again")
 	}
 	for i, t := range some {
+		if failed {
+			t.retry()
+		}
 		t.hear(at[rooms[i]])
 	}
 	return nil

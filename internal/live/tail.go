@@ -51,6 +51,8 @@ type tail struct {
 	timer   *time.Timer     // until late; nil for none
 	reading bool            // waits for a reader, or is being read
 	sought  bool            // the log was read since it fell behind
+	failed  int             // times in a row that the log could not be read
+	again   time.Time       // then: it is not read before
 }
 
 // early is a message that waits for an older one.
@@ -226,7 +228,8 @@ func (t *tail) late() {
 	if t.last >= t.goal {
 		t.aim()
 	}
-	if rest := min(comesByItself-time.Since(t.moved), comesAtAll-time.Since(t.aimed)); rest > 0 {
+	rest := min(comesByItself-time.Since(t.moved), comesAtAll-time.Since(t.aimed))
+	if rest = max(rest, time.Until(t.again)); rest > 0 {
 		t.timer = time.AfterFunc(rest, t.late)
 		return
 	}
@@ -271,6 +274,7 @@ func (t *tail) take(messages []chat.Message) (weight int) {
 func (t *tail) end(page chat.Page, before int64) (more bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.failed, t.again = 0, time.Time{}
 	if !page.Last && t.users > 0 {
 		return true
 	}
@@ -289,11 +293,26 @@ func (t *tail) end(page chat.Page, before int64) (more bool) {
 	return false
 }
 
-// fail ends a reading that failed. The next check that succeeds goes on.
-func (t *tail) fail() {
+// fail ends a reading that failed, and says how often that was in a row. The room
+// is read again after a while, and each time that is longer.
+func (t *tail) fail() (times int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.reading = false
+	t.failed++
+	t.again = time.Now().Add(min(readAgain<<min(t.failed-1, 10), readAgainMost))
+	t.watch()
+	return t.failed
+}
+
+// retry lets the room be read at once: the store was to blame, and works again.
+func (t *tail) retry() {
+	if t == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.failed, t.again = 0, time.Time{}
 }
 
 // leave is called once by each user.

@@ -37,7 +37,7 @@ type tails struct {
 	cancel context.CancelFunc
 
 	running sync.WaitGroup // readers, and the check
-	failing atomic.Bool    // the store could not be read the last time
+	failing atomic.Bool    // the last check failed
 	held    atomic.Int64   // weight of what waits in all tails
 	count   tailCounters
 
@@ -222,7 +222,7 @@ type TailStats struct {
 	Refused  uint64 // messages of the broker that are broken, forged or not in the log
 	Checks   uint64 // of the positions of rooms
 	Failures uint64 // of reads and checks
-	Failing  bool   // the last one failed
+	Failing  bool   // the last check failed
 }
 
 // LogFails says that the log cannot be read, as far as a server looks at it without
