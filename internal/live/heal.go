@@ -26,8 +26,9 @@ const (
 
 	// What a room has missed goes to its members at the pace they take it, but not
 	// slower than this: who cannot is cut like any slow client, and resumes.
-	healBacklog = 256 << 10 // bytes waiting for members
+	healBacklog = 256 << 10 // bytes waiting for slow sockets, beside those that waited before
 	healRate    = 4 << 20   // bytes a second
+	frameBytes  = 256       // a message frame is about so long, beside its text
 )
 
 // enqueue has a tail read.
@@ -72,6 +73,7 @@ func (s *tails) heal(t *tail) (more bool) {
 	ctx, cancel := context.WithTimeout(s.ctx, readWithin)
 	defer cancel()
 	s.count.reads.Add(1)
+	start := time.Now()
 	page, err := s.source.Page(ctx, t.room, chat.Range{Before: -1, After: after, Around: -1, Limit: chat.MaxPage})
 	if err != nil {
 		s.count.failedReads.Add(1)
@@ -81,22 +83,24 @@ func (s *tails) heal(t *tail) (more bool) {
 	weight := t.take(page.Messages)
 	more = t.end(page, before)
 	if more {
-		s.pause(weight)
+		s.pause(t, start.Add(time.Duration(weight)*time.Second/healRate))
 	}
 	return more
 }
 
-// pause lets members take what they were given: first of all the group's own
-// goroutines, so that the backlog can be seen.
-func (s *tails) pause(weight int) {
+// pause lets members take what they were given, until a time at most: first of all
+// the group's own goroutines, so that the backlog can be seen. Sockets that were
+// slow before are not waited for: most are in other rooms.
+func (s *tails) pause(t *tail, until time.Time) {
 	const look = 2 * time.Millisecond
-	for left := max(look, time.Duration(weight)*time.Second/healRate); left > 0; left -= look {
+	for wait := true; wait; wait = time.Now().Before(until) {
 		select {
 		case <-time.After(look):
 		case <-s.ctx.Done():
 			return
 		}
-		if s.layer.Stats().Backlog <= healBacklog {
+		backlog := s.layer.Stats().Backlog
+		if t.slow = min(t.slow, backlog); backlog-t.slow <= healBacklog {
 			return
 		}
 	}

@@ -53,6 +53,9 @@ type tail struct {
 	sought  bool            // the log was read since it fell behind
 	failed  int             // times in a row that the log could not be read
 	again   time.Time       // then: it is not read before
+
+	// owned by the reader while reading is set, else guarded by mu
+	slow int64 // bytes that waited for slow sockets of the server when it began
 }
 
 // early is a message that waits for an older one.
@@ -234,6 +237,7 @@ func (t *tail) late() {
 		return
 	}
 	t.reading = true
+	t.slow = t.tails.layer.Stats().Backlog
 	t.tails.enqueue(t)
 }
 
@@ -257,7 +261,7 @@ func (t *tail) take(messages []chat.Message) (weight int) {
 		t.mu.Lock()
 		if t.users > 0 && m.Seq == t.last+1 {
 			e := t.tails.event(t.room, m)
-			weight += costOf(e)
+			weight += frameBytes + len(m.Text)
 			t.tails.count.healed.Add(1)
 			t.advance(e)
 		}
