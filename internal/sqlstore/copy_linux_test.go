@@ -2,7 +2,9 @@ package sqlstore_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -97,5 +99,29 @@ func TestWhatRootMakesBelongsToTheOwnerOfTheFolder(t *testing.T) {
 				t.Errorf("%s/%s belongs to %d and group %d", folder, name, owner.Uid, owner.Gid)
 			}
 		}
+	}
+}
+
+func TestTooFewFilesAreSaidToBeSo(t *testing.T) {
+	dir := t.TempDir()
+	path, file := filepath.Join(dir, "teahouse.db"), filepath.Join(dir, "backup")
+	furnish(t, path, 10)
+	mustBackup(t, path, file, sqlstore.BackupOptions{})
+	said := make(map[string]bool)
+	for files := 4; files < 20; files++ {
+		cmd := exec.Command("/bin/sh", "-c", fmt.Sprintf("ulimit -n %d && exec %s", files, os.Args[0]))
+		cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0", childRestore+"="+file, childDatabase+"="+path)
+		out, err := cmd.CombinedOutput()
+		switch text := string(out); {
+		case err == nil:
+			said["restored"] = true
+		case strings.Contains(text, sqlstore.ErrFiles.Error()) && strings.Contains(text, "ulimit -n"):
+			said["too few"] = true
+		case strings.Contains(text, "writable") || strings.Contains(text, "damaged"):
+			t.Errorf("%d files: %s", files, text)
+		}
+	}
+	if !said["restored"] || !said["too few"] {
+		t.Errorf("the test is void: %v", said)
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	driversqlite "modernc.org/sqlite"
 )
 
 // Failure is why a database cannot be opened, or a file not be made. It holds no
@@ -74,13 +76,26 @@ func noMoreFiles(err error) bool {
 	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
 }
 
+// fewFiles are as many as SQLite has open of one database and what is beside it.
+const fewFiles = 8
+
 // whyNot is what the system says when a file is opened that SQLite could not open
-// or write, else what SQLite said, which is less.
+// or write, else what SQLite said, which is less: it does not tell a file that may
+// not be opened from one too many.
 func whyNot(path string, err error) error {
-	f, why := os.OpenFile(path, os.O_RDWR, 0)
-	if why == nil {
-		f.Close()
+	var said *driversqlite.Error
+	if !errors.As(err, &said) {
 		return err
 	}
-	return why
+	for range fewFiles {
+		f, why := os.OpenFile(path, os.O_RDWR, 0)
+		if errors.Is(why, fs.ErrNotExist) {
+			break
+		}
+		if why != nil {
+			return why
+		}
+		defer f.Close()
+	}
+	return err
 }
