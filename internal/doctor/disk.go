@@ -3,7 +3,6 @@ package doctor
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -38,7 +37,7 @@ type volume struct {
 func lookAtDisk(ctx context.Context, path string) []Finding {
 	folder, missing, err := nearest(filepath.Dir(path))
 	if err != nil {
-		return []Finding{found("data folder", "%s: %v", filepath.Dir(path), plain(err)).fail("choose another folder with --data, or make this one a folder")}
+		return []Finding{judgeNoFolder(filepath.Dir(path), err)}
 	}
 	what := folder
 	if missing {
@@ -55,6 +54,24 @@ func lookAtDisk(ctx context.Context, path string) []Finding {
 	return findings
 }
 
+// judgeNoFolder says why a folder is none that can be looked into.
+func judgeNoFolder(folder string, err error) Finding {
+	f := found("data folder", "%s: %v", folder, plain(err))
+	var at *fs.PathError
+	switch {
+	case errors.As(err, &at) && errors.Is(err, errFile) && at.Path != folder:
+		f = found("data folder", "%s: %s %v", folder, at.Path, errFile)
+	case errors.Is(err, errFile):
+		f = found("data folder", "%s %v", folder, errFile)
+	case errors.Is(err, fs.ErrPermission):
+		return f.fail("run this as the server's user, or let this one into the folders above it, or choose another with --data")
+	}
+	return f.fail("choose another folder with --data, or another file with --store")
+}
+
+// errFile says that there is a file where a folder should be.
+var errFile = errors.New("is a file")
+
 // nearest is the folder, or the nearest above it that there is.
 func nearest(folder string) (there string, missing bool, err error) {
 	if folder, err = filepath.Abs(folder); err != nil {
@@ -64,7 +81,7 @@ func nearest(folder string) (there string, missing bool, err error) {
 		info, err := os.Stat(at)
 		switch {
 		case err == nil && !info.IsDir():
-			return "", false, fmt.Errorf("%s is a file", at)
+			return "", false, &fs.PathError{Op: "open", Path: at, Err: errFile}
 		case err == nil:
 			return at, at != folder, nil
 		case !errors.Is(err, fs.ErrNotExist) || at == filepath.Dir(at):

@@ -1,8 +1,10 @@
 package doctor
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -20,7 +22,7 @@ func TestADataFolderIsLookedAtAndLeftAsItIs(t *testing.T) {
 	}{
 		"there":           {filepath.Join(folder, "teahouse.db"), OK, folder + " can be written"},
 		"not there yet":   {filepath.Join(folder, "a", "b", "teahouse.db"), OK, filepath.Join("a", "b") + ", which will be made"},
-		"a file":          {filepath.Join(file, "teahouse.db"), Fail, file + " is a file"},
+		"a file":          {filepath.Join(file, "teahouse.db"), Fail, file + " is a file -> choose another folder"},
 		"in a file":       {filepath.Join(file, "a", "teahouse.db"), Fail, "--data"},
 		"beside nobody's": {filepath.Join(folder, "\x00", "teahouse.db"), Fail, "--data"},
 	} {
@@ -30,6 +32,26 @@ func TestADataFolderIsLookedAtAndLeftAsItIs(t *testing.T) {
 	}
 	if files, err := os.ReadDir(folder); err != nil || len(files) != 1 {
 		t.Errorf("it left %v, %v", files, err)
+	}
+}
+
+func TestWhyAFolderIsNoneIsSaidOnce(t *testing.T) {
+	file := &fs.PathError{Op: "open", Path: "/srv/tea", Err: errFile}
+	denied := &fs.PathError{Op: "stat", Path: "/root/tea", Err: syscall.EACCES}
+	for _, c := range []struct {
+		folder      string
+		err         error
+		found, does string
+	}{
+		{"/srv/tea", file, "/srv/tea is a file", "choose another folder with --data"},
+		{"/srv/tea/data", file, "/srv/tea/data: /srv/tea is a file", "choose another folder with --data"},
+		{"/root/tea", denied, "/root/tea: permission denied", "run this as the server's user"},
+	} {
+		f := judgeNoFolder(c.folder, c.err)
+		expect(t, f, Fail, c.does)
+		if f.Found != c.found {
+			t.Errorf("found %q, want %q", f.Found, c.found)
+		}
 	}
 }
 

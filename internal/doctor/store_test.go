@@ -118,6 +118,35 @@ func TestADatabaseOfPostgreSQLIsLookedAt(t *testing.T) {
 	}
 }
 
+func TestNoFindingShowsThePasswordOfAStore(t *testing.T) {
+	for _, at := range []string{
+		"postgres://ann:s3cret@127.0.0.1:1/tea",
+		"postgres://127.0.0.1:1/tea?user=ann&password=s3cret",
+		"postgres://ann@127.0.0.1:1/tea?sslmode=require&sslpassword=s3cret",
+		"postgres://127.0.0.1:1/tea?user=ann&pass%77ord=s3cret",
+		"postgres://ann:s3cret@127.0.0.1:1,127.0.0.1:2/tea",
+		"postgres://ann:s3cret@127.0.0.1:port/tea",
+		"postgres://ann:s3%xxcret@127.0.0.1/tea",
+		"postgres://tea:s3cret",
+	} {
+		c := settings(t)
+		c.Store = at
+		findings := Examine(t.Context(), Options{Config: c})
+		if named(t, findings, "store").Level != Fail {
+			t.Errorf("%s fails nothing", at)
+		}
+		for _, write := range []func(io.Writer, []Finding) error{Write, WriteJSON} {
+			var text strings.Builder
+			if err := write(&text, findings); err != nil {
+				t.Fatal(err)
+			}
+			if strings.Contains(text.String(), "s3") {
+				t.Errorf("%s: the password is shown:\n%s", at, text.String())
+			}
+		}
+	}
+}
+
 func TestAPostgreSQLThatHangsIsAFinding(t *testing.T) {
 	server := parts.Postgres(t)
 	hang(t, server.Process)
