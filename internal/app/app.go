@@ -32,7 +32,8 @@ import (
 
 // Run serves until ctx ends and then stops in order; nil is an orderly stop.
 // It tells people the address on out and writes its log to errw. Errors are
-// sentences that say what to do.
+// sentences that say what to do; those that only another setting mends are
+// config.Wrong.
 func Run(ctx context.Context, c config.Config, out, errw io.Writer) error {
 	log := newLogger(c, errw)
 	a, err := open(ctx, c, log)
@@ -114,6 +115,9 @@ func open(ctx context.Context, c config.Config, log *slog.Logger) (*app, error) 
 		}
 	}
 	store, err := sqlstore.Open(ctx, c.StoreAt(), log)
+	if errors.Is(err, sqlstore.ErrAddress) {
+		return nil, &config.Wrong{Err: err}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -141,7 +145,7 @@ func (a *app) build(ctx context.Context) error {
 		return fmt.Errorf("read the settings of the database: %w", err)
 	}
 	if a.sites, err = auth.NewSites(c.BaseURL, c.Origins, c.Listen, c.Admin); err != nil {
-		return err
+		return &config.Wrong{Err: err}
 	}
 	a.streams, a.endLong = context.WithCancel(context.WithoutCancel(ctx))
 	a.limiter = limit.New(limit.Options{Off: !c.Limits, PerAddress: c.PerAddress})

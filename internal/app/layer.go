@@ -29,7 +29,7 @@ func (a *app) openLayer() error {
 	}
 	if a.config.Layer != config.Memory {
 		if err := a.openBroker(); err != nil {
-			return fmt.Errorf("make the layer: %w", err)
+			return &config.Wrong{Err: fmt.Errorf("make the layer: %w", err)}
 		}
 		a.relay = live.NewRelay(live.RelayOptions{
 			Broker: a.broker, Logger: a.log,
@@ -155,7 +155,7 @@ func (a *app) openBridge(epoch string) (err error) {
 	}
 	a.bridge, err = bridge.New(o)
 	if err != nil {
-		return fmt.Errorf("rooms cannot be shared with Django, see --django-rooms and --django-name: %w", err)
+		return &config.Wrong{Err: fmt.Errorf("rooms cannot be shared with Django, see --django-rooms and --django-name: %w", err)}
 	}
 	return nil
 }

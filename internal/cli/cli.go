@@ -4,7 +4,7 @@
 //
 // Exit codes: 0 is success, also after an orderly stop by a signal; 1 is a
 // failure at run time; 2 is a mistake in the command line, the environment or
-// the configuration file, found before anything was started.
+// the configuration file, found before anybody was served: to try again is in vain.
 package cli
 
 import (
@@ -98,7 +98,12 @@ func (p *program) runServe(args []string) int {
 	// Giving up the signals as soon as the first has come leaves the second
 	// to its default: the end of the process.
 	context.AfterFunc(ctx, stop)
-	if err := p.serve(ctx, c, p.stdout, p.stderr); err != nil {
+	err = p.serve(ctx, c, p.stdout, p.stderr)
+	var wrong *config.Wrong
+	switch {
+	case errors.As(err, &wrong):
+		return p.fail(exitUsage, err)
+	case err != nil:
 		return p.fail(exitFailed, err)
 	}
 	return exitOK

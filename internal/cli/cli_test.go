@@ -100,6 +100,15 @@ func TestAFailureAtRunTimeIsOneSentenceAndExitCode1(t *testing.T) {
 	}
 }
 
+func TestAWrongSettingThatTheServerFindsIsExitCode2(t *testing.T) {
+	wrong := fmt.Errorf("open the layer: %w", &config.Wrong{Err: errors.New("the creds are broken")})
+	for _, err := range []error{wrong, errors.Join(wrong, errors.New("close the store: full"))} {
+		if r := run(err, nil); r.code != exitUsage || !strings.HasPrefix(r.stderr, "teahouse: open the layer: the creds are broken") {
+			t.Errorf("exit code %d, says %q", r.code, r.stderr)
+		}
+	}
+}
+
 func TestSeveralFailuresAreOneLine(t *testing.T) {
 	r := run(errors.Join(errors.New("close the sockets: late"), errors.New("close the store: full")), nil)
 	if r.stderr != "teahouse: close the sockets: late; close the store: full\n" {

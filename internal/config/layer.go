@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path"
 	"strings"
 
@@ -32,17 +33,59 @@ func setLayer(c *Config, v string) error {
 	default:
 		return fmt.Errorf("has the scheme %q, which is not supported: say memory, redis://HOST:6379, redis+pubsub://HOST:6379 or nats://HOST:4222", scheme)
 	}
-	var err error
+	look := lookAtRedis
 	if NATS(v) {
-		_, err = nats.ParseURL(v)
-	} else {
-		_, err = redis.ParseURL(v)
+		look = lookAtNATS
 	}
-	if err != nil {
+	if err := look(v); err != nil {
 		_, why, _ := strings.Cut(err.Error(), ": ") // behind the package's name
 		return fmt.Errorf("cannot be used: %s", why)
 	}
 	c.Layer = v
+	return nil
+}
+
+// lookAtRedis finds what is wrong with a URL of Redis without connecting. Only
+// here a host must be named: one that is left out by mistake would be localhost.
+func lookAtRedis(v string) error {
+	o, err := redis.ParseURL(v)
+	if err != nil {
+		return err
+	}
+	for _, host := range o.Hosts {
+		scheme, rest, _ := strings.Cut(host, "://")
+		rest, _, _ = strings.Cut(rest, "?")
+		rest = rest[strings.LastIndexByte(rest, '@')+1:]
+		name, _, _ := strings.Cut(rest, "/")
+		if !strings.HasPrefix(scheme, "unix") && (name == "" || strings.HasPrefix(name, ":")) {
+			return errors.New("redis: a host is missing; write for example redis://localhost:6379")
+		}
+	}
+	return nil
+}
+
+// lookAtNATS finds what is wrong with a URL of NATS without connecting, also that
+// a file to log in with cannot be read.
+func lookAtNATS(v string) error {
+	o, err := nats.ParseURL(v)
+	if err != nil {
+		return err
+	}
+	for _, s := range o.Servers {
+		if _, host, _ := strings.Cut(s, "://"); strings.HasPrefix(host, ":") {
+			return errors.New("nats: a host is missing; write for example nats://localhost:4222")
+		}
+	}
+	for what, file := range map[string]string{"creds": o.Creds, "nkey": o.NKey} {
+		if file == "" {
+			continue
+		}
+		f, err := os.Open(file)
+		if err != nil {
+			return fmt.Errorf("nats: read the %s: %w", what, err)
+		}
+		_ = f.Close() // nothing was written
+	}
 	return nil
 }
 
@@ -67,13 +110,5 @@ func setDjangoName(c *Config, v string) error {
 		return errors.New("is empty: say a name, such as Django")
 	}
 	c.Django.Name = v
-	return nil
-}
-
-// check finds settings that do not go together.
-func check(c Config) error {
-	if len(c.Django.Rooms) > 0 && (c.Layer == Memory || NATS(c.Layer)) {
-		return errors.New("--django-rooms needs the Redis that Django uses: say --layer redis://HOST:6379, or redis+pubsub:// if that is Django's channel layer")
-	}
 	return nil
 }

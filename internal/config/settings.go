@@ -159,6 +159,9 @@ func setData(c *Config, v string) error {
 	if v == "" {
 		return errors.New("is empty: name a folder, such as ./teahouse-data")
 	}
+	if strings.Contains(v, "://") || strings.HasPrefix(v, sqliteScheme) {
+		return errors.New("is no folder but the address of a store: did you mean --store?")
+	}
 	c.Data = v
 	return nil
 }
@@ -174,6 +177,8 @@ func setStore(c *Config, v string) error {
 		return fmt.Errorf("%s: say sqlite:PATH or postgres://USER:PASSWORD@HOST:5432/NAME, or leave it out for teahouse.db in the data folder", noStore(v))
 	case isSQLite && path == "":
 		return errors.New("has no path: say sqlite:PATH, such as sqlite:/var/lib/teahouse/teahouse.db")
+	case isSQLite && schemeOf(path) != "":
+		return fmt.Errorf("has an address behind sqlite:, where a path belongs: say sqlite:PATH, or %s://… alone", schemeOf(path))
 	}
 	c.Store = v
 	return nil
