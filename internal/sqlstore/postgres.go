@@ -24,8 +24,11 @@ const (
 	oldestPostgres  = 14                       // major version; pg_terminate_backend can wait since then
 	serving         = "teahouse"               // what the sessions of servers are called, unless the address says otherwise
 	copying         = "teahouse migrate-store" // and those of Copy
-	connectPatience = 5 * time.Second
-	sessionPatience = 2 * time.Second // for a session to end
+	connectPatience = 4 * time.Second          // for all hosts of an address together
+	hostPatience    = time.Second              // for each of them at least, while the time of a call lasts
+	sessionPatience = 2 * time.Second          // for a session to end
+
+	postgresPatience = 10 * time.Second // for a call
 )
 
 // postgres is the dialect of PostgreSQL.
@@ -50,7 +53,7 @@ var postgres = dialect{
 	names:      func(texts []string) any { return texts },
 	maxRows:    256,
 	readers:    postgresReaders,
-	patience:   10 * time.Second,
+	patience:   postgresPatience,
 	session:    `SELECT pid || ' ' || extract(epoch FROM backend_start) FROM pg_stat_activity WHERE pid = pg_backend_pid()`,
 	connect:    connectPostgres,
 	collided:   collidedPostgres,
@@ -96,14 +99,32 @@ func connectPostgres(s *Store, at string, use use) (*sql.DB, error) {
 		config.RuntimeParams["application_name"] = s.program
 	}
 	if config.ConnectTimeout == 0 {
-		config.ConnectTimeout = connectPatience
+		config.ConnectTimeout = connectWithin(config)
 	}
 	if config.ValidateConnect == nil { // of several hosts, the one that can be written
 		config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsPrimary
 	}
 	return sql.OpenDB(connector{stdlib.GetConnector(*config, stdlib.OptionAfterConnect(func(ctx context.Context, conn *pgx.Conn) error {
+		ctx, cancel := context.WithTimeout(ctx, config.ConnectTimeout)
+		defer cancel()
 		return s.greet(ctx, conn, use)
 	}))}), nil
+}
+
+// connectWithin is the time that each host of an address has to answer. They are
+// asked one after another, and a call that needs a connection has to come to one
+// that works, however many before it are silent.
+func connectWithin(config *pgx.ConnConfig) time.Duration {
+	type host struct {
+		name string
+		port uint16
+	}
+	hosts := map[host]bool{{config.Host, config.Port}: true}
+	for _, f := range config.Fallbacks {
+		hosts[host{f.Host, f.Port}] = true
+	}
+	n := time.Duration(len(hosts))
+	return min(max(connectPatience/n, hostPatience), (postgresPatience-beginWithin)/n)
 }
 
 // greet looks whether a new connection leads to a database that can be used,

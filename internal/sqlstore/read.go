@@ -81,20 +81,96 @@ func (s *Store) patient(ctx context.Context) (context.Context, context.CancelFun
 	return context.WithTimeout(ctx, s.dialect.patience)
 }
 
-// read runs f, which reads, within the time that a call may take. It runs it again
-// on another connection when the one it had is found cut, as all of the pool's are
-// after the server was restarted.
-func (s *Store) read(ctx context.Context, f func(context.Context) error) error {
-	ctx, cancel := s.patient(ctx)
-	defer cancel()
-	err := f(ctx)
-	for range s.dialect.readers {
-		if err == nil || ctx.Err() != nil || !s.dialect.cut(err) {
-			break
+// readers are the way of reads across a network. To give one up that has begun is
+// to lose its connection, and visitors give up as they please; so it goes on
+// without them, and there are never more than connections.
+type readers struct {
+	seats chan struct{}   // taken by reads that have begun
+	open  context.Context // ends with the store, and all reads with it
+	close context.CancelFunc
+}
+
+func newReaders(most int) readers {
+	r := readers{seats: make(chan struct{}, most)}
+	r.open, r.close = context.WithCancel(context.Background())
+	return r
+}
+
+// end ends all reads and waits until they have.
+func (r *readers) end() {
+	r.close()
+	for range cap(r.seats) {
+		r.seats <- struct{}{}
+	}
+}
+
+// sit waits for a seat.
+func (r *readers) sit(ctx context.Context, s *Store) error {
+	select {
+	case r.seats <- struct{}{}:
+	default:
+		start := time.Now()
+		defer func() {
+			s.count.waits.Add(1)
+			s.count.waited.Add(int64(time.Since(start)))
+		}()
+		select {
+		case r.seats <- struct{}{}:
+		case <-r.open.Done():
+			return errClosed
+		case <-ctx.Done():
+			return ctx.Err()
 		}
-		err = f(ctx)
+	}
+	err := ctx.Err()
+	if r.open.Err() != nil {
+		err = errClosed
+	}
+	if err != nil {
+		<-r.seats
 	}
 	return err
+}
+
+// read runs f, which reads, until ctx ends or for the time that a call may take.
+func read[T any](ctx context.Context, s *Store, f func(context.Context) (T, error)) (found T, err error) {
+	if s.dialect.patience == 0 {
+		return f(ctx)
+	}
+	type outcome struct {
+		found T
+		err   error
+	}
+	within, cancel := s.patient(ctx)
+	defer cancel()
+	if err := s.reading.sit(within, s); err != nil {
+		return found, err
+	}
+	ended := make(chan outcome, 1)
+	go func() {
+		defer func() { <-s.reading.seats }()
+		ctx, cancel := s.patient(s.reading.open)
+		defer cancel()
+		found, err := again(ctx, s, f)
+		ended <- outcome{found, err}
+	}()
+	select {
+	case o := <-ended:
+		return o.found, o.err
+	case <-within.Done():
+		return found, within.Err()
+	}
+}
+
+// again runs f, and runs it again on another connection when the one it had is
+// found cut, as all of the pool's are after the server was restarted.
+func again[T any](ctx context.Context, s *Store, f func(context.Context) (T, error)) (found T, err error) {
+	for range 1 + s.dialect.readers {
+		if found, err = f(ctx); err == nil || ctx.Err() != nil || !s.dialect.cut(err) {
+			break
+		}
+	}
+	return found, err
 }
 
 // Messages implements chat.Store.
@@ -108,16 +184,11 @@ func (s *Store) Messages(ctx context.Context, room string, r chat.Range) (chat.P
 	case r.Around >= 0:
 		stmt, cursor, descending = s.queries.around, r.Around, false
 	}
-	var p chat.Page
-	var known bool
-	err := s.read(ctx, func(ctx context.Context) (err error) {
-		p, known, err = page(ctx, stmt, room, cursor, r.Limit)
-		return err
-	})
+	p, err := read(ctx, s, func(ctx context.Context) (*chat.Page, error) { return page(ctx, stmt, room, cursor, r.Limit) })
 	if err != nil {
 		return chat.Page{}, fmt.Errorf("reading messages: %w", err)
 	}
-	if !known {
+	if p == nil {
 		return chat.Page{First: true, Last: true}, nil
 	}
 	switch {
@@ -126,23 +197,25 @@ func (s *Store) Messages(ctx context.Context, room string, r chat.Range) (chat.P
 	case r.Around >= 0:
 		p.Messages = middle(p.Messages, r.Around, r.Limit)
 	}
-	p.First, p.Last = edges(&p, r)
-	return p, nil
+	p.First, p.Last = edges(p, r)
+	return *p, nil
 }
 
-// page runs one of the page statements; known tells whether the room exists.
-func page(ctx context.Context, stmt *sql.Stmt, args ...any) (p chat.Page, known bool, err error) {
+// page runs one of the page statements; there is none of a room that is not there.
+func page(ctx context.Context, stmt *sql.Stmt, args ...any) (*chat.Page, error) {
 	rows, err := stmt.QueryContext(ctx, args...)
 	if err != nil {
-		return p, false, err
+		return nil, err
 	}
 	defer rows.Close()
+	var p chat.Page
+	known := false
 	for rows.Next() {
 		var last int64
 		var seq, author, at sql.NullInt64
 		var name, nonce, body sql.NullString
 		if err := rows.Scan(&last, &seq, &author, &name, &nonce, &body, &at); err != nil {
-			return p, false, err
+			return nil, err
 		}
 		if !seq.Valid { // the room itself
 			p.LastSeq, known = last, true
@@ -153,7 +226,10 @@ func page(ctx context.Context, stmt *sql.Stmt, args ...any) (p chat.Page, known 
 			Nonce: nonce.String, Text: body.String, At: fromMillis(at.Int64),
 		})
 	}
-	return p, known, rows.Err()
+	if err := rows.Err(); err != nil || !known {
+		return nil, err
+	}
+	return &p, nil
 }
 
 // middle takes limit messages around a seq from up to limit older ones, newest
@@ -212,10 +288,9 @@ func (s *Store) Rooms(ctx context.Context, limit int) ([]chat.Room, error) {
 }
 
 // roomsOf runs one of the statements that select rooms.
-func (s *Store) roomsOf(ctx context.Context, stmt *sql.Stmt, arg any) (list []chat.Room, err error) {
-	err = s.read(ctx, func(ctx context.Context) error {
-		list = nil
-		return scanAll(ctx, stmt, []any{arg}, func(rows *sql.Rows) error {
+func (s *Store) roomsOf(ctx context.Context, stmt *sql.Stmt, arg any) ([]chat.Room, error) {
+	return read(ctx, s, func(ctx context.Context) (list []chat.Room, err error) {
+		err = scanAll(ctx, stmt, []any{arg}, func(rows *sql.Rows) error {
 			var r chat.Room
 			var at int64
 			err := rows.Scan(&r.Slug, &r.LastSeq, &at)
@@ -223,16 +298,18 @@ func (s *Store) roomsOf(ctx context.Context, stmt *sql.Stmt, arg any) (list []ch
 			list = append(list, r)
 			return err
 		})
+		return list, err
 	})
-	return list, err
 }
 
 // Login implements chat.Store.
 func (s *Store) Login(ctx context.Context, hash [32]byte) (chat.Login, error) {
-	l := chat.Login{Hash: hash}
-	var created, seen int64
-	err := s.read(ctx, func(ctx context.Context) error {
-		return s.queries.login.QueryRowContext(ctx, hash[:]).Scan(&l.User.ID, &l.User.Name, &created, &seen)
+	l, err := read(ctx, s, func(ctx context.Context) (chat.Login, error) {
+		l := chat.Login{Hash: hash}
+		var created, seen int64
+		err := s.queries.login.QueryRowContext(ctx, hash[:]).Scan(&l.User.ID, &l.User.Name, &created, &seen)
+		l.Created, l.Seen = fromMillis(created), fromMillis(seen)
+		return l, err
 	})
 	if errors.Is(err, sql.ErrNoRows) {
 		return chat.Login{}, chat.ErrNoLogin
@@ -240,7 +317,6 @@ func (s *Store) Login(ctx context.Context, hash [32]byte) (chat.Login, error) {
 	if err != nil {
 		return chat.Login{}, fmt.Errorf("reading a login: %w", err)
 	}
-	l.Created, l.Seen = fromMillis(created), fromMillis(seen)
 	return l, nil
 }
 

@@ -18,8 +18,12 @@ type Stats struct {
 	Waited  time.Duration // by all of them together
 }
 
-// counters are of writing. The pool of readers has its own.
-type counters struct{ renewed, again atomic.Uint64 }
+// counters are of writing, and of reads that wait for their turn. The pool of
+// readers has its own.
+type counters struct {
+	renewed, again, waits atomic.Uint64
+	waited                atomic.Int64 // nanoseconds
+}
 
 // Stats counts.
 func (s *Store) Stats() Stats {
@@ -27,6 +31,7 @@ func (s *Store) Stats() Stats {
 	return Stats{
 		Readers: pool.OpenConnections, Reading: pool.InUse,
 		Renewed: s.count.renewed.Load(), Again: s.count.again.Load(),
-		Waits: uint64(pool.WaitCount), Waited: pool.WaitDuration,
+		Waits:  uint64(pool.WaitCount) + s.count.waits.Load(),
+		Waited: pool.WaitDuration + time.Duration(s.count.waited.Load()),
 	}
 }

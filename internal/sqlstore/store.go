@@ -33,6 +33,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/teahouse-chat/teahouse/internal/chat"
@@ -78,16 +79,19 @@ type Store struct {
 	program  string // what its sessions are called; "" is what those of servers are
 	reads    *sql.DB
 	queries  queries
+	reading  readers
 	settings chat.Settings
 	lock     *os.File // SQLite: keeps other servers away, and holds the mark
 	origin   string   // PostgreSQL: which database this is, see originQuery; empty until it is known
 	replaced chan struct{}
 	replace  sync.Once // closes replaced
 
-	count counters
+	count  counters
+	outage atomic.Pointer[outage] // the newest; nil for none
+	people turn                   // of those who store people, who then wait for mu
 
 	// guarded by mu: one writes at a time
-	mu     sync.Mutex
+	mu     turn
 	writes *sql.DB
 	writer *writer // nil after a failure, until the next write
 	before string  // session of the writer that failed
@@ -143,7 +147,7 @@ func begin(ctx context.Context, at string, log *slog.Logger, use func(s *Store, 
 	if log == nil {
 		log = slog.Default()
 	}
-	s := &Store{dialect: postgres, log: log, replaced: make(chan struct{})}
+	s := &Store{dialect: postgres, log: log, replaced: make(chan struct{}), mu: newTurn(), people: newTurn()}
 	if !IsPostgres(at) {
 		s.dialect = sqlite
 		var err error
@@ -151,6 +155,7 @@ func begin(ctx context.Context, at string, log *slog.Logger, use func(s *Store, 
 			return nil, err
 		}
 	}
+	s.reading = newReaders(s.dialect.readers)
 	if err := use(s, ctx, at); err != nil {
 		return nil, errors.Join(s.dialect.explain(at, err), s.Close())
 	}
@@ -257,8 +262,8 @@ func (s *Store) Settings(ctx context.Context) (chat.Settings, error) {
 // Replaced is closed when calls have begun to fail with ErrReplaced.
 func (s *Store) Replaced() <-chan struct{} { return s.replaced }
 
-// Close ends the store after the write under way. Calling it again does
-// nothing.
+// Close ends the store after the write under way; reads across a network end with
+// it. Calling it again does nothing.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -266,6 +271,7 @@ func (s *Store) Close() error {
 		return nil
 	}
 	s.closed = true
+	s.reading.end()
 	var errs []error
 	errs = append(errs, s.queries.close())
 	if s.reads != nil {

@@ -15,10 +15,33 @@ import (
 // tries is how often a transaction is begun that others get in the way of.
 const tries = 16
 
+// beginWithin is how soon a transaction has begun, where there is a network.
+const beginWithin = 2 * time.Second
+
 // errAgain undoes a transaction that something stored meanwhile got in the way
 // of, such as a nonce that is there already and took a number, so that it is
 // done again, with a look at what is stored first.
 var errAgain = errors.New("what was stored meanwhile is in the way")
+
+// outage is a time in which the database could not be reached.
+type outage struct{ err error }
+
+// turn is a lock whose waiting can be given up. They get it in order who wait.
+type turn chan struct{}
+
+func newTurn() turn    { return make(turn, 1) }
+func (t turn) Lock()   { t <- struct{}{} }
+func (t turn) Unlock() { <-t }
+
+// take is Lock, unless ctx ends first.
+func (t turn) take(ctx context.Context) error {
+	select {
+	case t <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
 
 // writer is the writing connection with its prepared statements. It belongs to
 // who holds Store.mu.
@@ -117,40 +140,80 @@ func (w *writer) discard() {
 	_ = w.conn.Close()
 }
 
+// inTurn runs f when it has a turn, for which it waits half the time that a call
+// may take, so that f has the other half, and until ctx ends. When the database
+// is found out of reach meanwhile, that is its failure too: one after another
+// they would wait as long again each.
+func (s *Store) inTurn(ctx context.Context, t turn, f func() error) error {
+	before, wait, cancel := s.outage.Load(), ctx, func() {}
+	if s.dialect.patience > 0 {
+		wait, cancel = context.WithTimeout(ctx, s.dialect.patience/2)
+	}
+	defer cancel()
+	if err := t.take(wait); err != nil {
+		return untouched(err)
+	}
+	defer t.Unlock()
+	if err := ctx.Err(); err != nil {
+		return untouched(err)
+	}
+	if now := s.outage.Load(); now != before {
+		return untouched(now.err)
+	}
+	return f()
+}
+
+// untouched is the failure of a write that has stored nothing.
+func untouched(err error) error { return fmt.Errorf("%w: %w", chat.ErrNotStored, err) }
+
 // write runs f in a transaction on the writing connection and then, when it is
 // committed, the other functions. Where others get in the way, it runs f again
 // and says so. A transaction that has begun is not ended by ctx: it is short, and
-// the wait for a lock bounded.
+// the wait for a lock bounded. Its failure is an ErrNotStored unless the commit
+// was asked for, and no more than that is known.
 func (s *Store) write(ctx context.Context, f func(ctx context.Context, w *writer, again bool) error, committed ...func()) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return errClosed
-	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	ctx, cancel := s.patient(context.WithoutCancel(ctx))
+	within, cancel := s.patient(context.WithoutCancel(ctx))
 	defer cancel()
-	var err error
-	for try, again := 0, false; try < tries; try++ {
-		used := s.writer != nil
-		if err = s.tryWrite(ctx, func(ctx context.Context, w *writer) error { return f(ctx, w, again) }); err == nil {
-			break
+	return s.inTurn(ctx, s.mu, func() error {
+		if s.closed {
+			return untouched(errClosed)
+		}
+		err := s.retryWrite(within, f)
+		if err == nil {
+			for _, f := range committed {
+				f()
+			}
+		} else if within.Err() != nil {
+			s.outage.Store(&outage{err})
+		}
+		return err
+	})
+}
+
+// retryWrite runs f as often as it takes.
+func (s *Store) retryWrite(ctx context.Context, f func(ctx context.Context, w *writer, again bool) error) error {
+	for try, again := 1, false; ; try++ {
+		used, asked := s.writer != nil, false
+		err := s.tryWrite(ctx, func(ctx context.Context, w *writer) error {
+			err := f(ctx, w, again)
+			asked = err == nil // for the commit
+			return err
+		})
+		if err == nil {
+			return nil
 		}
 		// A connection that the network cut while nobody wrote shows it now.
 		cut := used && errors.Is(err, errBegin) && s.dialect.patience > 0
-		if again = again || errors.Is(err, errAgain); !cut && !errors.Is(err, errAgain) {
-			break
+		again = again || errors.Is(err, errAgain)
+		if (cut || errors.Is(err, errAgain)) && try < tries {
+			s.count.again.Add(1)
+			continue
 		}
-		s.count.again.Add(1)
-	}
-	if err == nil {
-		for _, f := range committed {
-			f()
+		if asked && !errors.Is(err, errAgain) {
+			return err
 		}
+		return untouched(err)
 	}
-	return err
 }
 
 // tryWrite runs f once.
@@ -158,19 +221,43 @@ func (s *Store) tryWrite(ctx context.Context, f func(ctx context.Context, w *wri
 	if s.writer == nil {
 		w, err := newWriter(ctx, s.dialect, s.writes, s.before)
 		if err != nil {
+			s.outage.Store(&outage{err})
 			return err
 		}
 		s.writer = w
 		s.count.renewed.Add(1)
 	}
 	w := s.writer
-	err := inTransaction(ctx, s.dialect, w.conn, func() error { return f(ctx, w) })
+	err := s.transact(ctx, w, f)
 	if err != nil && s.dialect.collided(err) {
 		return fmt.Errorf("%w: %w", errAgain, err)
 	}
 	if err != nil && !errors.Is(err, errAgain) {
 		s.writer, s.before = nil, w.session
 		w.discard()
+	}
+	return err
+}
+
+// transact runs f in a transaction. To begin one is no work and waits for nobody,
+// so a connection across a network that does not answer that soon leads nowhere.
+func (s *Store) transact(ctx context.Context, w *writer, f func(ctx context.Context, w *writer) error) error {
+	if s.dialect.patience == 0 {
+		return inTransaction(ctx, s.dialect, w.conn, func() error { return f(ctx, w) })
+	}
+	beginning, stop := context.WithCancel(ctx)
+	defer stop()
+	late := time.AfterFunc(beginWithin, stop)
+	defer late.Stop()
+	silent := fmt.Errorf("%w: no answer within %v", errBegin, beginWithin)
+	err := inTransaction(beginning, s.dialect, w.conn, func() error {
+		if !late.Stop() {
+			return silent
+		}
+		return f(ctx, w)
+	})
+	if errors.Is(err, errBegin) && beginning.Err() != nil && ctx.Err() == nil {
+		return silent
 	}
 	return err
 }
@@ -195,13 +282,15 @@ func (s *Store) noteMark(results []chat.Appended) {
 // SaveUser implements chat.Store.
 func (s *Store) SaveUser(ctx context.Context, u chat.User, l *chat.Login) error {
 	now := time.Now()
-	err := s.write(ctx, func(ctx context.Context, w *writer, _ bool) error {
-		const save = `INSERT INTO users (id, name, created_at) VALUES ($1, $2, $3)
-			ON CONFLICT (id) DO UPDATE SET name = excluded.name`
-		if err := w.exec(ctx, save, int64(u.ID), u.Name, now.UnixMilli()); err != nil {
-			return err
-		}
-		return w.saveLogin(ctx, u.ID, l)
+	err := s.inTurn(ctx, s.people, func() error { // one at a time stands before those who append
+		return s.write(ctx, func(ctx context.Context, w *writer, _ bool) error {
+			const save = `INSERT INTO users (id, name, created_at) VALUES ($1, $2, $3)
+				ON CONFLICT (id) DO UPDATE SET name = excluded.name`
+			if err := w.exec(ctx, save, int64(u.ID), u.Name, now.UnixMilli()); err != nil {
+				return err
+			}
+			return w.saveLogin(ctx, u.ID, l)
+		})
 	})
 	if err != nil {
 		return fmt.Errorf("storing a person: %w", err)
