@@ -58,7 +58,7 @@ func (r *rich) join(ctx context.Context, c *channels.Conn, ref string, f wire.Jo
 	}
 	tail.hear(replay.Last)
 	r.rooms = append(r.rooms, room)
-	here := r.server.presence.join(room, r.login.User)
+	here := r.server.presence.join(room, r.login.User, r.socket.opened)
 	err = c.SendWait(ctx, frame(wire.Joined{
 		Ref: ref, Room: room, After: replay.After, Last: replay.Last, First: replay.First, Reset: replay.Reset, Here: here,
 	}))

@@ -53,7 +53,7 @@ func (p *plain) Connect(ctx context.Context, c *channels.Conn) error {
 		p.socket.close()
 		return err
 	}
-	s.presence.join(room, login.User)
+	s.presence.join(room, login.User, p.socket.opened)
 	return nil
 }
 

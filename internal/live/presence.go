@@ -34,8 +34,14 @@ type presence struct {
 	// guarded by mu, as is what crowd has
 	mu      sync.Mutex
 	byRoom  map[string]*attendance
-	names   map[chat.UserID]string // given since the start: other sockets of a person hold the old one
+	names   map[chat.UserID]named // given since the start: older sockets of a person hold another one
 	stopped bool
+}
+
+// named is a name, and when it was the person's at least.
+type named struct {
+	name string
+	at   time.Time
 }
 
 // namesMax bounds presence.names; beyond it a second tab may show an old name.
@@ -64,8 +70,9 @@ type attendance struct {
 
 type attendee struct {
 	user    chat.User
-	sockets int // on this node
-	rolls   int // that list the person
+	read    time.Time // when that was their name at least; zero when only rolls tell it
+	sockets int       // on this node
+	rolls   int       // that list the person
 }
 
 // pace has something done soon, and never twice within digestEvery.
@@ -118,12 +125,17 @@ func newPresence(publish func(string, channels.Event)) *presence {
 
 func byID(a *attendee, id chat.UserID) int { return cmp.Compare(a.user.ID, id) }
 
-// join counts a socket in and returns the first page of who is here.
-func (p *presence) join(room string, u chat.User) wire.Here {
+// join counts a socket in and returns the first page of who is here. The socket
+// has the person's name from the store, where it was read after a time: a name
+// that was heard of before that may have been given up since, unheard.
+func (p *presence) join(room string, u chat.User, read time.Time) wire.Here {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if name, renamed := p.names[u.ID]; renamed {
-		u.Name = name
+	switch known, renamed := p.names[u.ID]; {
+	case renamed && known.at.After(read):
+		u.Name, read = known.name, known.at
+	case renamed && known.name != u.Name:
+		p.renamed(u, read)
 	}
 	a := p.byRoom[room]
 	if a == nil {
@@ -139,9 +151,10 @@ func (p *presence) join(room string, u chat.User) wire.Here {
 	someone := a.people[i]
 	if someone.sockets++; someone.sockets == 1 {
 		a.here++
-		p.name(room, a, someone, u) // other nodes may have told another
+		someone.read = time.Time{} // other nodes may have told another name
 		p.recall(room, a, joinDelay)
 	}
+	p.name(room, a, someone, u, read)
 	return a.page("", hereInJoined)
 }
 
@@ -297,7 +310,7 @@ func (a *attendance) changes(room string) wire.Here {
 // with their next digest, and so are other nodes, which tell theirs.
 func (p *presence) rename(u chat.User) {
 	p.mu.Lock()
-	p.renamed(u)
+	p.renamed(u, time.Now())
 	p.mu.Unlock()
 	if p.crowd != nil {
 		p.crowd.tell(func() []channels.Event {
@@ -309,21 +322,28 @@ func (p *presence) rename(u chat.User) {
 	}
 }
 
-// renamed is rename on this node. The caller holds mu.
-func (p *presence) renamed(u chat.User) {
-	if p.names == nil || len(p.names) >= namesMax {
-		p.names = make(map[chat.UserID]string)
+// renamed is rename on this node, unless a later name is known. The caller holds mu.
+func (p *presence) renamed(u chat.User, read time.Time) {
+	if p.names[u.ID].at.After(read) {
+		return
 	}
-	p.names[u.ID] = u.Name
+	if p.names == nil || len(p.names) >= namesMax {
+		p.names = make(map[chat.UserID]named)
+	}
+	p.names[u.ID] = named{u.Name, read}
 	for room, a := range p.byRoom {
 		if i, found := slices.BinarySearchFunc(a.people, u.ID, byID); found {
-			p.name(room, a, a.people[i], u)
+			p.name(room, a, a.people[i], u, read)
 		}
 	}
 }
 
-// name gives somebody in a room their new name.
-func (p *presence) name(room string, a *attendance, someone *attendee, u chat.User) {
+// name gives somebody in a room a name, unless theirs was read later.
+func (p *presence) name(room string, a *attendance, someone *attendee, u chat.User, read time.Time) {
+	if read.Before(someone.read) {
+		return
+	}
+	someone.read = read
 	if someone.user.Name == u.Name {
 		return
 	}

@@ -67,14 +67,14 @@ func TestWhoIsHereIsToldOnceASecond(t *testing.T) {
 		var out told
 		p := newPresence(out.publish)
 		defer p.stop()
-		p.join("a", someone(1))
-		here := p.join("a", someone(2))
+		p.join("a", someone(1), time.Time{})
+		here := p.join("a", someone(2), time.Time{})
 		if here.Count != 2 || len(here.People) != 2 || here.People[0].Name != "P1" {
 			t.Errorf("joined: %+v", here)
 		}
 		pass(500 * time.Millisecond)
 		want(t, out.take())
-		p.join("a", someone(3))
+		p.join("a", someone(3), time.Time{})
 		p.leave("a", 2)
 		pass(600 * time.Millisecond)
 		want(t, out.take(), wire.Here{Room: "a", Count: 2, Joined: sorted(1, 3)})
@@ -100,13 +100,13 @@ func TestAReloadIsNoChange(t *testing.T) {
 		var out told
 		p := newPresence(out.publish)
 		defer p.stop()
-		p.join("a", someone(1))
-		p.join("a", someone(2))
+		p.join("a", someone(1), time.Time{})
+		p.join("a", someone(2), time.Time{})
 		pass(2 * time.Second)
 		out.take()
 		p.leave("a", 2)
 		pass(100 * time.Millisecond)
-		p.join("a", someone(2))
+		p.join("a", someone(2), time.Time{})
 		pass(2 * time.Second)
 		want(t, out.take())
 	})
@@ -117,9 +117,9 @@ func TestAPersonIsThereAsLongAsOneOfTheirSocketsIs(t *testing.T) {
 		var out told
 		p := newPresence(out.publish)
 		defer p.stop()
-		p.join("a", someone(1))
-		p.join("a", someone(2))
-		p.join("a", someone(2))
+		p.join("a", someone(1), time.Time{})
+		p.join("a", someone(2), time.Time{})
+		p.join("a", someone(2), time.Time{})
 		pass(2 * time.Second)
 		out.take()
 		p.leave("a", 2)
@@ -144,7 +144,7 @@ func TestTooManyChangesAreCountedNotListed(t *testing.T) {
 		p := newPresence(out.publish)
 		defer p.stop()
 		for i := range digestNames + 1 {
-			p.join("a", someone(i+1))
+			p.join("a", someone(i+1), time.Time{})
 		}
 		pass(2 * time.Second)
 		want(t, out.take(), wire.Here{Room: "a", Count: digestNames + 1, More: true})
@@ -157,7 +157,7 @@ func TestTypingIsToldSoonAndNotTooOften(t *testing.T) {
 		p := newPresence(out.publish)
 		defer p.stop()
 		for i := range 6 {
-			p.join("a", someone(i+1))
+			p.join("a", someone(i+1), time.Time{})
 		}
 		pass(5 * time.Second)
 		out.take()
@@ -182,9 +182,9 @@ func TestANewNameIsToldInEveryRoomOfThePerson(t *testing.T) {
 		var out told
 		p := newPresence(out.publish)
 		defer p.stop()
-		p.join("a", someone(1))
-		p.join("b", someone(1))
-		p.join("c", someone(2))
+		p.join("a", someone(1), time.Time{})
+		p.join("b", someone(1), time.Time{})
+		p.join("c", someone(2), time.Time{})
 		pass(2 * time.Second)
 		out.take()
 		for i := range 50 {
@@ -198,7 +198,7 @@ func TestANewNameIsToldInEveryRoomOfThePerson(t *testing.T) {
 			t.Errorf("told (-want +got)\n%s", diff)
 		}
 		p.leave("b", 1)
-		p.join("b", someone(1)) // a socket that still holds the old name
+		p.join("b", someone(1), time.Time{}) // a socket that still holds the old name
 		if here := p.page("b", "", 10); here.People[0].Name != "New 49" {
 			t.Errorf("listed as %+v", here)
 		}
@@ -210,7 +210,7 @@ func TestPeopleComeInPages(t *testing.T) {
 	p := newPresence(out.publish)
 	defer p.stop()
 	for i := range 120 {
-		p.join("a", someone(i+1))
+		p.join("a", someone(i+1), time.Time{})
 	}
 	seen, after := 0, ""
 	for range 10 {
@@ -237,10 +237,10 @@ func TestARoomIsOccupiedFromItsFirstPersonToItsLast(t *testing.T) {
 	p.occupied = func(room string, somebody bool) { got = append(got, fmt.Sprint(room, " ", somebody)) }
 	defer p.stop()
 	for range 2 {
-		p.join("a", someone(1))
-		p.join("a", someone(1))
-		p.join("b", someone(2))
-		p.join("a", someone(2))
+		p.join("a", someone(1), time.Time{})
+		p.join("a", someone(1), time.Time{})
+		p.join("b", someone(2), time.Time{})
+		p.join("a", someone(2), time.Time{})
 		p.leave("a", 1)
 		p.leave("a", 2)
 		p.leave("a", 1)

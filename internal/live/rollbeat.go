@@ -176,7 +176,7 @@ func (p *presence) hearName(n naming, u chat.User) error {
 		return errOld
 	}
 	q.named = n.Sent
-	p.renamed(u)
+	p.renamed(u, time.Now().Add(-q.age(n.Sent)))
 	return nil
 }
 

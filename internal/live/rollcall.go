@@ -241,6 +241,7 @@ func (a *attendance) strike(id chat.UserID, named bool) {
 // nameElsewhere takes a new name from a roll, unless this node knows better.
 func (p *presence) nameElsewhere(room string, a *attendance, u chat.User) {
 	if i, _ := slices.BinarySearchFunc(a.people, u.ID, byID); a.people[i].sockets == 0 {
-		p.name(room, a, a.people[i], u)
+		a.people[i].read = time.Time{}
+		p.name(room, a, a.people[i], u, time.Time{})
 	}
 }

@@ -421,7 +421,7 @@ func FuzzRoll(f *testing.F) {
 			stranger(1): {came: time.Now(), shown: time.Now()},
 		}}
 		p.crowd.publish = func(channels.Event) {}
-		p.join("a", someone(1))
+		p.join("a", someone(1), time.Time{})
 		defer func() {
 			p.mu.Lock()
 			defer p.mu.Unlock()

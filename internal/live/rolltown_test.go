@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -134,7 +135,7 @@ func (w *town) node(t *testing.T, n int) *node {
 // come has people come into room a, by sockets that nobody looks at.
 func (d *node) come(from, to int) {
 	for n := from; n <= to; n++ {
-		d.presence.join("a", someone(n))
+		d.presence.join("a", someone(n), time.Time{})
 	}
 }
 

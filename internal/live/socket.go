@@ -14,6 +14,7 @@ import (
 type socket struct {
 	server  *Server
 	address string      // host and port of the client
+	opened  time.Time   // the person's name was read later
 	id      chat.UserID // 0 while the user is not counted
 	counted bool        // whether the address is
 }
@@ -22,7 +23,7 @@ type socket struct {
 // sockets, its person against theirs. known is false when the request brings
 // no identity. An error is a refusal, and nothing is held then.
 func (k *socket) open(s *Server, c *channels.Conn) (login chat.Login, known bool, err error) {
-	k.server, k.address = s, c.RemoteAddr().String()
+	k.server, k.address, k.opened = s, c.RemoteAddr().String(), time.Now()
 	if wait := s.limiter.Take(chat.LimitHandshakes, k.address); wait > 0 {
 		return login, false, refuseFor(wait, "Too many connections at once: wait a moment.")
 	}
