@@ -44,6 +44,8 @@ type end struct {
 
 func (s *street) end() *end {
 	e := &end{street: s, follows: map[string]bool{}}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.ends = append(s.ends, e)
 	return e
 }
