@@ -36,6 +36,7 @@ import (
 // config.Wrong.
 func Run(ctx context.Context, c config.Config, out, errw io.Writer) error {
 	log := newLogger(c, errw)
+	warnOfFiles(log, mostFiles())
 	a, err := open(ctx, c, log)
 	if err != nil {
 		return err
@@ -101,6 +102,7 @@ type app struct {
 	metrics    *metrics.Metrics
 	ready      atomic.Bool
 	leaving    atomic.Bool     // the stop has begun
+	full       seldom          // what tellFull says
 	streams    context.Context // of server-sent events and other long answers
 	endLong    context.CancelFunc
 	background sync.WaitGroup // ends with the streams

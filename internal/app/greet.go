@@ -4,10 +4,10 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/url"
 	"strings"
 
 	"github.com/teahouse-chat/teahouse/internal/config"
+	"github.com/teahouse-chat/teahouse/internal/sqlstore"
 )
 
 // greet tells people where the server is and how to invite somebody.
@@ -43,13 +43,13 @@ func isLocal(at net.Addr) bool {
 
 // keptIn is where the messages are, for people: without a password.
 func keptIn(c config.Config) string {
-	if !c.PostgreSQL() {
-		return c.Data
+	switch {
+	case c.PostgreSQL():
+		return "PostgreSQL at " + strings.TrimPrefix(sqlstore.Place(c.Store), "postgres://")
+	case c.Store != "": // elsewhere than in the folder
+		return c.StoreAt()
 	}
-	if u, err := url.Parse(c.Store); err == nil {
-		return "PostgreSQL at " + u.Host + u.Path
-	}
-	return "PostgreSQL"
+	return c.Data
 }
 
 // networkAddress is the address by which others in the network reach this

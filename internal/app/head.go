@@ -18,11 +18,17 @@ import (
 var errHead = errors.New("the request's head is malformed")
 
 // listener hands out connections whose heads are looked at.
-type listener struct{ net.Listener }
+type listener struct {
+	net.Listener
+	full func() // told each time that nobody can be let in, since too many files are open
+}
 
 func (l *listener) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
 	if err != nil {
+		if noFiles(err) {
+			l.full()
+		}
 		return nil, err
 	}
 	tcp, ok := c.(*net.TCPConn)

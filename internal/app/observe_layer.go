@@ -26,7 +26,7 @@ func registerLayer(s *metrics.Set[channels.Stats]) {
 func registerGaps(s *metrics.Set[channels.Stats]) {
 	s.Counter("teahouse_layer_gaps_total", "Times that an unknown number of events of other processes was lost on the way here.", func(c channels.Stats) float64 { return float64(c.Gaps) })
 	s.Counters("teahouse_layer_received_lost_total", "Events of other processes that were dropped by the broker.", "cause", func(c channels.Stats) map[string]float64 {
-		lost := make(map[string]float64)
+		lost := map[string]float64{"full": 0, "expired": 0, "malformed": 0} // there before the first loss
 		for cause, n := range c.Dropped {
 			lost[cause] = float64(n)
 		}

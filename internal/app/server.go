@@ -34,7 +34,7 @@ func (a *app) serve(l net.Listener, h http.Handler) *server {
 	}
 	go func() {
 		defer close(s.ended)
-		s.err = s.http.Serve(&listener{Listener: l})
+		s.err = s.http.Serve(&listener{Listener: l, full: a.tellFull})
 	}()
 	return s
 }
@@ -62,6 +62,8 @@ func listenError(address, setting string, err error) error {
 		return fmt.Errorf("%s is in use by another program: stop it, or choose another port with %s", address, setting)
 	case errors.Is(err, syscall.EACCES):
 		return fmt.Errorf("%s needs more rights: choose a port from 1024 up with %s", address, setting)
+	case noFiles(err):
+		return fmt.Errorf("cannot listen on %s, for no more files may be open at once: %s", address, raiseFiles)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		return fmt.Errorf("%s is not an address of this machine: choose another with %s", address, setting)
 	}
