@@ -9,8 +9,9 @@
 // Where several servers share the log, what each stores reaches the others through
 // a broker that may lose, double and reorder it. So a room in use has a tail, which
 // gives the group all positions in order and reads the log for those that are
-// missing: within 20 ms when a later one is heard of, else within 5 s. Its memory
-// is bounded; while the log cannot be read, what comes in order is served.
+// missing: within 20 ms when a later one is heard of, or 250 ms while others come
+// in its place, else within 5 s. Its memory is bounded; while the log cannot be
+// read, what comes in order is served.
 //
 // Who is here and who is typing is gathered per room and told at most once a
 // second, to other processes with the same log by a roll. It is best effort:
