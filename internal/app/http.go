@@ -30,7 +30,8 @@ func (a *app) handler() http.Handler {
 	all.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "ok") })
 	all.HandleFunc("GET /readyz", a.readyz)
 	all.Handle("/", a.sites.Protect(mux))
-	return auth.Forwarded(a.config.TrustedProxies, a.logged(strict(all)))
+	trusted := a.config.TrustedProxies
+	return auth.WarnOfProxies(trusted, a.log, auth.Forwarded(trusted, a.logged(strict(all))))
 }
 
 // readyz says whether visitors should be sent here.
