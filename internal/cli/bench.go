@@ -14,6 +14,7 @@ import (
 	"os/signal"
 	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -67,6 +68,9 @@ func parseBench(args []string) (benchFlags, error) {
 	if _, err := parseFlags(first.define(), args); err != nil {
 		return first, err
 	}
+	if err := checkScenario(first.plan.Scenario); err != nil {
+		return first, err
+	}
 	f := benchFlags{plan: load.Default(first.plan.Scenario), server: -1, loadCPU: -1}
 	rest, err := parseFlags(f.define(), args)
 	switch {
@@ -78,6 +82,21 @@ func parseBench(args []string) (benchFlags, error) {
 		f.url = rest[0]
 	}
 	return f, f.complete()
+}
+
+// checkScenario looks for one by its name.
+func checkScenario(name string) error {
+	var names []string
+	for _, s := range load.Scenarios() {
+		names = append(names, s[0])
+	}
+	if slices.Contains(names, name) {
+		return nil
+	}
+	if i := config.Nearest(name, names); i >= 0 {
+		return fmt.Errorf("--scenario is %s: did you mean %s?", config.Quote(name), names[i])
+	}
+	return fmt.Errorf("--scenario is %s: say one of %s", config.Quote(name), strings.Join(names, ", "))
 }
 
 // parseFlags reads flags that may stand before and behind other arguments,
@@ -243,6 +262,9 @@ func (p *program) bench(ctx context.Context, f benchFlags) (result load.Result, 
 		if err := load.Pin([]int{f.loadCPU}); err != nil {
 			return result, err
 		}
+	}
+	if f.url != "" && load.Limited(ctx, f.plan) {
+		return result, errors.New("the server has its limits on, so that its figures would be theirs: start it with --limits off to measure it")
 	}
 	line := newProgressLine(p.stderr)
 	f.plan.Progress = func(p load.Progress) {
