@@ -81,7 +81,7 @@ func Backup(ctx context.Context, at, file string, o BackupOptions) (Archive, err
 	return a, errors.Join(err, discard(partial), unlock(lock))
 }
 
-// present looks whether there is a file of a database.
+// present looks whether there is a file that can be a database.
 func present(at string) error {
 	info, err := os.Stat(at)
 	switch {
@@ -92,7 +92,12 @@ func present(at string) error {
 	case !info.Mode().IsRegular():
 		return failure(ErrForeign, nil, at+" is no file, name that of the database")
 	}
-	return nil
+	f, err := os.Open(at)
+	if err != nil {
+		return unwritable(ErrUnwritable, at, err)
+	}
+	defer f.Close()
+	return checkHeader(at, f)
 }
 
 // plainly is what the system said of a file, without a name that is not the one

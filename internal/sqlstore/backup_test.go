@@ -394,7 +394,7 @@ func TestWhatCannotBeBackedUpSaysWhyAndWhatToDo(t *testing.T) {
 		{"no database", filepath.Join(dir, "nowhere"), file + "1", nil, sqlstore.ErrEmpty, "nowhere"},
 		{"an empty one", empty, file + "1", nil, sqlstore.ErrEmpty, "empty"},
 		{"somebody else's", foreign, file + "1", nil, sqlstore.ErrForeign, "recipes"},
-		{"none at all", text, file + "1", nil, sqlstore.ErrDamaged, "text"},
+		{"none at all", text, file + "1", nil, sqlstore.ErrForeign, "text is another kind of file"},
 		{"damaged pages", damaged, file + "1", nil, sqlstore.ErrDamaged, ""},
 		{"a log with a hole", holed, file + "1", nil, sqlstore.ErrDamaged, "messages are missing"},
 		{"an unfinished copy", unfinished(t, filepath.Join(dir, "unfinished.db")), file + "1", nil, sqlstore.ErrUnfinished, "migrate-store"},

@@ -57,6 +57,7 @@ type CopyOptions struct {
 // epoch and the key of the source, so positions and guests stay what they are;
 // the source begins a new epoch if it is ever served again.
 //
+// A copy that is refused leaves both as they were, the epoch of the source too.
 // Batches are stored with how far they go, so Copy may end in any way at any
 // moment, and goes on from there when it is called again.
 func Copy(ctx context.Context, from, to string, o CopyOptions) (done CopyProgress, err error) {
@@ -162,13 +163,13 @@ func (s *Store) openSource(ctx context.Context, at string) error {
 	} else if version == 0 {
 		return ErrEmpty
 	}
+	if err := s.alone(ctx); err != nil { // before its schema changes under others
+		return err
+	}
 	if err := s.upgrade(ctx); err != nil {
 		return err
 	}
-	if err := s.locate(ctx); err != nil {
-		return err
-	}
-	return s.alone(ctx)
+	return s.locate(ctx)
 }
 
 // locate notes which database of PostgreSQL it is.
@@ -188,13 +189,13 @@ func (s *Store) openTarget(ctx context.Context, at string) error {
 	if err := s.connect(ctx, at); err != nil {
 		return err
 	}
+	if err := s.alone(ctx); err != nil {
+		return err
+	}
 	if err := s.migrateAll(ctx); err != nil {
 		return err
 	}
-	if err := s.locate(ctx); err != nil {
-		return err
-	}
-	return s.alone(ctx)
+	return s.locate(ctx)
 }
 
 // othersLeave is how long a server's session may take to end after the server.

@@ -58,11 +58,13 @@ func (f *Failure) Unwrap() []error {
 }
 
 // unwritable is the failure of a file that cannot be made or written: of all the
-// system's reasons, the two that are not about the file have advice of their own.
+// system's reasons, those that are not about the file have advice of their own.
 func unwritable(reason error, path string, err error) error {
 	switch {
 	case noMoreFiles(err):
 		return failure(ErrFiles, err, moreFiles)
+	case errors.Is(err, syscall.ENOTDIR):
+		return failure(reason, err, "there is a file where a folder of "+path+" should be, name another place")
 	case errors.Is(err, fs.ErrPermission):
 		return failure(reason, err, "let this user write "+path+" and its folder, or run this as root or as the user they belong to")
 	}

@@ -130,14 +130,20 @@ func checkFile(path string) error {
 		return unwritable(ErrUnwritable, path, err)
 	}
 	defer f.Close()
-	header := make([]byte, 16)
-	n, err := io.ReadFull(f, header)
-	switch {
-	case n == 0 && errors.Is(err, io.EOF):
+	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() && info.Size() == 0 {
 		if err := inherit(f); err != nil {
 			return fmt.Errorf("%w: giving %s to the owner of its folder: %w", ErrUnwritable, path, err)
 		}
 		return nil
+	}
+	return checkHeader(path, f)
+}
+
+// checkHeader looks at the first bytes of a file that is not empty.
+func checkHeader(path string, f io.Reader) error {
+	header := make([]byte, 16)
+	n, err := io.ReadFull(f, header)
+	switch {
 	case err != nil && !errors.Is(err, io.ErrUnexpectedEOF):
 		return unwritable(ErrUnwritable, path, err)
 	case string(header[:n]) == "SQLite format 3\x00":
