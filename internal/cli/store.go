@@ -176,6 +176,8 @@ that was acknowledged before is in it. It is checked, and has its name only when
 it is whole and on the disk. It holds the key that signs identities: keep it as
 safe as the server.
 
+FILE is a file in a folder that is there: a pipe cannot be checked.
+
 Usage:
   teahouse backup [flags] FILE
 
