@@ -119,14 +119,36 @@ func TestAFlagBeatsTheEnvironmentBeatsTheFileBeatsTheDefault(t *testing.T) {
 	}
 }
 
+// mistake is a command line and an environment that Load refuses.
+type mistake struct {
+	name string
+	args []string
+	env  []string
+	want string // part of the sentence
+}
+
+// refuse wants one sentence for each, without the password "secret".
+func refuse(t *testing.T, mistakes []mistake) {
+	t.Helper()
+	for _, tt := range mistakes {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := Load(tt.args, tt.env)
+			if err == nil {
+				t.Fatal("Load accepted it")
+			}
+			if !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("the error is %q, want it to contain %q", err, tt.want)
+			}
+			if strings.ContainsAny(err.Error(), "\n") || strings.Contains(err.Error(), "secret") {
+				t.Errorf("the error has several lines or tells a password: %q", err)
+			}
+		})
+	}
+}
+
 func TestAMistakeIsOneSentenceThatSaysWhatToDo(t *testing.T) {
 	file := func(text string) []string { return []string{"--config", write(t, text)} }
-	for _, tt := range []struct {
-		name string
-		args []string
-		env  []string
-		want string // part of the sentence
-	}{
+	refuse(t, []mistake{
 		{"a misspelt flag", []string{"--lisen", ":1"}, nil, "unknown flag --lisen: did you mean --listen?"},
 		{"a flag with an underscore", []string{"--log_level=debug"}, nil, "did you mean --log-level?"},
 		{"the beginning of a flag", []string{"--base", "x"}, nil, "did you mean --base-url?"},
@@ -151,27 +173,6 @@ func TestAMistakeIsOneSentenceThatSaysWhatToDo(t *testing.T) {
 		{"an address without a port", nil, []string{"TEAHOUSE_LISTEN=localhost"}, "TEAHOUSE_LISTEN is \"localhost\": say host:port"},
 		{"an admin address without a port", []string{"--admin", "on"}, nil, "or say off"},
 		{"no folder", []string{"--data="}, nil, "name a folder"},
-		{"a store that is not supported", []string{"--store", "mysql://me:secret@db/x"}, nil, `"mysql:" is not supported: say sqlite:PATH or postgres://`},
-		{"a store without a database", []string{"--store", "postgres://"}, nil, `names no database: say postgres://`},
-		{"a store in the place of the folder", nil, []string{"TEAHOUSE_DATA=postgres://me:secret@db/x"}, `TEAHOUSE_DATA is no folder but the address of a store: did you mean --store?`},
-		{"a path of a store there", []string{"--data", "sqlite:x"}, nil, `did you mean --store?`},
-		{"an address behind sqlite", []string{"--store", "sqlite:postgres://me:secret@db/x"}, nil, `say sqlite:PATH, or postgres://… alone`},
-		{"Redis without a host", []string{"--layer", "redis://"}, nil, `--layer cannot be used: a host is missing; write for example redis://localhost:6379`},
-		{"Redis with a login and no host", []string{"--layer", "redis+pubsub://:secret@/1"}, nil, `a host is missing`},
-		{"Redis with only a port", []string{"--layer", "rediss://:6379?prefix=a"}, nil, `a host is missing`},
-		{"the second Redis without a host", []string{"--layer", "redis://a redis://"}, nil, `a host is missing`},
-		{"NATS without a host", []string{"--layer", "nats://"}, nil, `--layer cannot be used: a host is missing; write for example nats://localhost:4222`},
-		{"NATS with only a port", []string{"--layer", "nats://secret@:4222"}, nil, `a host is missing`},
-		{"NATS with a file that is not there", []string{"--layer", "nats://a?creds=/none/a"}, nil, `--layer cannot be used: read the creds: open /none/a: no such file`},
-		{"a store without a path", []string{"--store", "sqlite:"}, nil, "has no path"},
-		{"a layer that is not supported", []string{"--layer", "amqp://:secret@db"}, nil, `has the scheme "amqp", which is not supported: say memory, redis://`},
-		{"a layer that is a word", []string{"--layer", "redis"}, nil, `is "redis": say memory, redis://HOST:6379`},
-		{"a layer that is an address", []string{"--layer", "me:secret@db:6379"}, nil, `is no URL: say memory, redis://`},
-		{"a layer with a question mark in its password", []string{"--layer", "redis://:x?secret@db"}, nil, `write %3F for ?`},
-		{"a layer with a space in its password", []string{"--layer", "redis://:x secret@db"}, nil, `write %20 for a space`},
-		{"a layer with a wrong port", []string{"--layer", "redis://:secret@db:70000"}, nil, `--layer cannot be used: `},
-		{"a layer with an unknown parameter", []string{"--layer", "redis://:secret@db?brew=tea"}, nil, `brew`},
-		{"a layer of two formats", nil, []string{"TEAHOUSE_LAYER=redis://:secret@a redis+pubsub://b"}, `TEAHOUSE_LAYER cannot be used: some of the URLs have +pubsub`},
 		{"Django without Redis", []string{"--django-rooms", "lobby"}, nil, `say --layer redis://HOST:6379`},
 		{"a pattern that is open", []string{"--django-rooms", "a[b"}, nil, `is "a[b": close its bracket`},
 		{"no name for Django", []string{"--django-name", " "}, nil, `say a name`},
@@ -200,20 +201,33 @@ func TestAMistakeIsOneSentenceThatSaysWhatToDo(t *testing.T) {
 		{"more than all of IPv4 as IPv6", []string{"--trusted-proxy", "::ffff:0:0/90"}, nil, `say an address or a network`},
 		{"everybody as a proxy", file("trusted-proxy = [\"0.0.0.0/0\"]"), nil, "trusts everybody"},
 		{"a base URL with a path", []string{"--base-url", "https://a.example/chat"}, nil, "holds more than"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			_, err := Load(tt.args, tt.env)
-			if err == nil {
-				t.Fatal("Load accepted it")
-			}
-			if !strings.Contains(err.Error(), tt.want) {
-				t.Errorf("the error is %q, want it to contain %q", err, tt.want)
-			}
-			if strings.ContainsAny(err.Error(), "\n") || strings.Contains(err.Error(), "secret") {
-				t.Errorf("the error has several lines or tells a password: %q", err)
-			}
-		})
-	}
+	})
+}
+
+func TestAMistakeAboutAStoreOrALayerIsOneSentenceToo(t *testing.T) {
+	refuse(t, []mistake{
+		{"a store that is not supported", []string{"--store", "mysql://me:secret@db/x"}, nil, `"mysql:" is not supported: say sqlite:PATH or postgres://`},
+		{"a store without a database", []string{"--store", "postgres://"}, nil, `names no database: say postgres://`},
+		{"a store in the place of the folder", nil, []string{"TEAHOUSE_DATA=postgres://me:secret@db/x"}, `TEAHOUSE_DATA is no folder but the address of a store: did you mean --store?`},
+		{"a path of a store there", []string{"--data", "sqlite:x"}, nil, `did you mean --store?`},
+		{"an address behind sqlite", []string{"--store", "sqlite:postgres://me:secret@db/x"}, nil, `say sqlite:PATH, or postgres://… alone`},
+		{"Redis without a host", []string{"--layer", "redis://"}, nil, `--layer cannot be used: a host is missing; write for example redis://localhost:6379`},
+		{"Redis with a login and no host", []string{"--layer", "redis+pubsub://:secret@/1"}, nil, `a host is missing`},
+		{"Redis with only a port", []string{"--layer", "rediss://:6379?prefix=a"}, nil, `a host is missing`},
+		{"the second Redis without a host", []string{"--layer", "redis://a redis://"}, nil, `a host is missing`},
+		{"NATS without a host", []string{"--layer", "nats://"}, nil, `--layer cannot be used: a host is missing; write for example nats://localhost:4222`},
+		{"NATS with only a port", []string{"--layer", "nats://secret@:4222"}, nil, `a host is missing`},
+		{"NATS with a file that is not there", []string{"--layer", "nats://a?creds=/none/a"}, nil, `--layer cannot be used: read the creds: open /none/a: no such file`},
+		{"a store without a path", []string{"--store", "sqlite:"}, nil, "has no path"},
+		{"a layer that is not supported", []string{"--layer", "amqp://:secret@db"}, nil, `has the scheme "amqp", which is not supported: say memory, redis://`},
+		{"a layer that is a word", []string{"--layer", "redis"}, nil, `is "redis": say memory, redis://HOST:6379`},
+		{"a layer that is an address", []string{"--layer", "me:secret@db:6379"}, nil, `is no URL: say memory, redis://`},
+		{"a layer with a question mark in its password", []string{"--layer", "redis://:x?secret@db"}, nil, `write %3F for ?`},
+		{"a layer with a space in its password", []string{"--layer", "redis://:x secret@db"}, nil, `write %20 for a space`},
+		{"a layer with a wrong port", []string{"--layer", "redis://:secret@db:70000"}, nil, `--layer cannot be used: `},
+		{"a layer with an unknown parameter", []string{"--layer", "redis://:secret@db?brew=tea"}, nil, `brew`},
+		{"a layer of two formats", nil, []string{"TEAHOUSE_LAYER=redis://:secret@a redis+pubsub://b"}, `TEAHOUSE_LAYER cannot be used: some of the URLs have +pubsub`},
+	})
 }
 
 func TestASizeIsReadInItsUnit(t *testing.T) {
