@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"time"
 )
 
 // Reasons why a database cannot be copied, besides those of Open.
@@ -19,6 +18,9 @@ var (
 	ErrOtherCopy = errors.New("the target is an unfinished copy of something else")
 	ErrUnequal   = errors.New("the copy is not what it was made from")
 )
+
+// ErrCopying keeps servers from a PostgreSQL database that Copy has.
+var ErrCopying = errors.New("teahouse migrate-store is copying this database: wait until it has ended")
 
 // CopyStage is what Copy does, in this order.
 type CopyStage string
@@ -51,9 +53,11 @@ type CopyOptions struct {
 // that each message is. Addresses are those of Open; the source is brought up to
 // date as by Open. What it returns with a nil error is what both hold.
 //
-// Nobody else writes to the source meanwhile: its tables are locked, and servers
-// that have it are refused with ErrInUse. The copy becomes a store when all of it
-// was compared; before that Open refuses it with ErrUnfinished. It has the
+// Nobody else writes to the source meanwhile: while a server has either of the two,
+// Copy refuses with ErrInUse, and servers that come are refused with ErrCopying, or
+// ErrInUse where that is a file. One that was cut off and comes back later learns
+// by ErrReplaced that the log has gone elsewhere. The copy becomes a store when all
+// of it was compared; before that Open refuses it with ErrUnfinished. It has the
 // epoch and the key of the source, so positions and guests stay what they are;
 // the source begins a new epoch if it is ever served again.
 //
@@ -77,13 +81,14 @@ func Copy(ctx context.Context, from, to string, o CopyOptions) (done CopyProgres
 		return done, fmt.Errorf("the source: %w", err)
 	}
 	defer func() { err = errors.Join(err, c.from.Close()) }()
-	if c.to, err = begin(ctx, to, o.Log, (*Store).openTarget); err != nil {
+	if c.to, err = begin(ctx, to, o.Log, func(s *Store, ctx context.Context, at string) error {
+		return s.openTarget(ctx, at, c.from)
+	}); errors.Is(err, errSame) {
+		return done, errSame
+	} else if err != nil {
 		return done, fmt.Errorf("the target: %w", err)
 	}
 	defer func() { err = errors.Join(err, c.to.Close()) }()
-	if c.from.origin != "" && c.from.origin == c.to.origin {
-		return done, errSame
-	}
 	err = c.run(ctx)
 	var side *sideError
 	switch {
@@ -163,7 +168,7 @@ func (s *Store) openSource(ctx context.Context, at string) error {
 	} else if version == 0 {
 		return ErrEmpty
 	}
-	if err := s.alone(ctx); err != nil { // before its schema changes under others
+	if err := s.alone(ctx); err != nil { // before anything is changed that servers have
 		return err
 	}
 	if err := s.upgrade(ctx); err != nil {
@@ -183,44 +188,31 @@ func (s *Store) locate(ctx context.Context) error {
 	return nil
 }
 
-// openTarget opens a store to copy into. It gets its settings from the source.
-func (s *Store) openTarget(ctx context.Context, at string) error {
+// openTarget opens a store to copy into, other than the source. It gets its
+// settings from there.
+func (s *Store) openTarget(ctx context.Context, at string, source *Store) error {
 	s.program = copying
 	if err := s.connect(ctx, at); err != nil {
 		return err
 	}
+	if err := s.locate(ctx); err != nil {
+		return err
+	}
+	if s.origin != "" && s.origin == source.origin {
+		return errSame
+	}
 	if err := s.alone(ctx); err != nil {
 		return err
 	}
-	if err := s.migrateAll(ctx); err != nil {
-		return err
-	}
-	return s.locate(ctx)
+	return s.migrateAll(ctx)
 }
 
-// othersLeave is how long a server's session may take to end after the server.
-const othersLeave = time.Second
-
-// alone makes sure that no server has the database, and readies the connection
+// alone keeps servers from the database until the connection ends, and readies it
 // for long work.
 func (s *Store) alone(ctx context.Context) error {
-	if s.dialect.others != "" {
-		for end := time.Now().Add(othersLeave); ; {
-			var n int
-			if err := s.writer.conn.QueryRowContext(ctx, s.dialect.others).Scan(&n); err != nil {
-				return fmt.Errorf("looking for servers: %w", err)
-			}
-			if n == 0 {
-				break
-			}
-			if time.Now().After(end) {
-				return fmt.Errorf("%w (%d sessions)", ErrInUse, n)
-			}
-			select {
-			case <-time.After(10 * time.Millisecond):
-			case <-ctx.Done():
-				return ctx.Err()
-			}
+	if s.dialect.exclude != "" {
+		if err := s.obtain(ctx, s.dialect.exclude, ErrInUse); err != nil {
+			return err
 		}
 	}
 	_, err := s.writer.conn.ExecContext(ctx, s.dialect.long)
@@ -259,12 +251,6 @@ func (c *copier) run(ctx context.Context) error {
 			if err := step(ctx); err != nil {
 				return err
 			}
-		}
-		if err := c.to.alone(ctx); err != nil {
-			return atTarget(err)
-		}
-		if err := c.from.alone(ctx); err != nil {
-			return atSource(err)
 		}
 		return atSource(c.from.dialect.disown(ctx, c.from))
 	})

@@ -22,6 +22,11 @@ const originQuery = `SELECT concat_ws(' ',
 // by ErrReplaced, when they connect again.
 func meetOrigin(ctx context.Context, s *Store) error {
 	conn := s.writer.conn
+	if s.program == "" {
+		if err := s.obtain(ctx, shareLock, ErrCopying); err != nil {
+			return err
+		}
+	}
 	var origin, fsync string
 	if err := conn.QueryRowContext(ctx, originQuery).Scan(&origin); err != nil {
 		return fmt.Errorf("recognising the database: %w", err)

@@ -41,7 +41,7 @@ var postgres = dialect{
 		SELECT pg_advisory_xact_lock(hashtextextended('teahouse ' || current_schema(), 0))`,
 	tables:    `SELECT count(*) FROM (SELECT tablename AS name FROM pg_tables WHERE schemaname = current_schema()) t WHERE true`,
 	recognise: originQuery,
-	others:    `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = '` + serving + `'`,
+	exclude:   excludeLock,
 	long:      `SET statement_timeout = 0; SET enable_sort = off; SET enable_bitmapscan = off`, // rows come in order, at once
 	freeze: `SET LOCAL idle_in_transaction_session_timeout = 0;
 		LOCK TABLE users, logins, rooms, messages IN EXCLUSIVE MODE`,
@@ -150,10 +150,12 @@ func (s *Store) greet(ctx context.Context, conn *pgx.Conn, use use) error {
 		return fmt.Errorf("recognising the database: %w", err)
 	}
 	if origin != s.origin {
-		s.replace.Do(func() { close(s.replaced) })
-		return ErrReplaced
+		return s.isReplaced()
 	}
-	return nil
+	if s.program != "" {
+		return nil
+	}
+	return s.rejoin(ctx, conn, use)
 }
 
 // suitable looks at what a server says of itself when it is connected to.
