@@ -67,7 +67,7 @@ func TestWhatIsRefusedLeavesNothingBehind(t *testing.T) {
 		"a restore of nothing":              {restored("no/backup", "new/tea.db"), sqlstore.ErrUnreadable},
 		"a restore of a folder":             {restored("", "new/tea.db"), sqlstore.ErrUnreadable},
 		"a restore over another file":       {restored("tea.db", "diary"), sqlstore.ErrExists},
-		"a restore of text":                 {restored("diary", "tea2.db"), sqlstore.ErrDamaged},
+		"a restore of text":                 {restored("diary", "a/new/tea.db"), sqlstore.ErrDamaged},
 		"a server of text": {func() error {
 			_, err := sqlstore.Open(t.Context(), at("diary"), quiet)
 			return err

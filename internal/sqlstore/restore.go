@@ -35,6 +35,14 @@ func Restore(ctx context.Context, file, at string, replace bool) (r Restored, er
 	if err := readable(file); err != nil {
 		return r, err
 	}
+	made := missingAbove(at)
+	defer func() {
+		for _, folder := range made { // of what was refused; a folder that holds something stays
+			if err != nil {
+				_ = os.Remove(folder)
+			}
+		}
+	}()
 	if err := makeFolder(at); err != nil {
 		return r, err
 	}
@@ -46,8 +54,8 @@ func Restore(ctx context.Context, file, at string, replace bool) (r Restored, er
 		return r, unwritable(ErrUnwritable, at, err)
 	}
 	defer func() { err = errors.Join(err, unlock(lock)) }()
-	present := exists(at) || exists(at+"-wal")
-	if present && !replace {
+	there := exists(at) || exists(at+"-wal")
+	if there && !replace {
 		return r, fmt.Errorf("%w: say --force to put %s aside, or name another place", ErrExists, at)
 	}
 	fresh := at + ".restoring"
@@ -55,7 +63,7 @@ func Restore(ctx context.Context, file, at string, replace bool) (r Restored, er
 	if r, err = bringBack(ctx, file, fresh); err != nil {
 		return r, err
 	}
-	if present {
+	if there {
 		if r.Aside, err = putAside(ctx, at); err != nil {
 			return r, err
 		}
@@ -66,6 +74,14 @@ func Restore(ctx context.Context, file, at string, replace bool) (r Restored, er
 	r.Path = at
 	m := mark{file: lock, epoch: r.Epoch, entries: r.Messages}
 	return r, m.keep()
+}
+
+// missingAbove are the folders of a path that are not there, the innermost first.
+func missingAbove(path string) (missing []string) {
+	for folder := filepath.Dir(path); !exists(folder) && folder != filepath.Dir(folder); folder = filepath.Dir(folder) {
+		missing = append(missing, folder)
+	}
+	return missing
 }
 
 // which names what Restore takes.
