@@ -23,10 +23,11 @@ type Restored struct {
 // is not in it load their rooms afresh, and the key that it had, so that guests
 // stay who they are.
 //
-// It refuses with ErrInUse while a server runs, and with ErrExists when there is
-// a database, unless that may be replaced; then it stays beside the new one by
-// another name. The new one is checked and on the disk before it gets its name,
-// in one step: whenever Restore is interrupted, either of the two is there whole.
+// It refuses with ErrInUse while a server runs or somebody reads what it would put
+// aside, and with ErrExists when there is a database, unless that may be replaced;
+// then it stays beside the new one by another name. The new one is checked and on
+// the disk before it gets its name, in one step: whenever Restore is interrupted,
+// either of the two is there whole.
 func Restore(ctx context.Context, file, at string, replace bool) (r Restored, err error) {
 	at, file, err = absolute(at, file)
 	if err != nil {
@@ -172,10 +173,12 @@ func bringBack(ctx context.Context, file, fresh string) (r Restored, err error) 
 // whatever takes the name.
 func putAside(ctx context.Context, at string) (string, error) {
 	aside := at + ".before-" + time.Now().UTC().Format("20060102-150405")
-	for n := 2; exists(aside); n++ {
+	for n := 2; exists(aside) || exists(aside+"-wal"); n++ { // the log alone, where that was all there was
 		aside = fmt.Sprintf("%s.before-%s-%d", at, time.Now().UTC().Format("20060102-150405"), n)
 	}
-	foldLog(ctx, at)
+	if err := foldLog(ctx, at); err != nil {
+		return "", err
+	}
 	for _, suffix := range []string{"-wal", "-shm"} { // of a database that cannot be read
 		if err := os.Rename(at+suffix, aside+suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return "", fmt.Errorf("putting %s aside: %w", at+suffix, err)
@@ -191,16 +194,25 @@ func putAside(ctx context.Context, at string) (string, error) {
 	return aside, syncFolder(filepath.Dir(at))
 }
 
-// foldLog brings what is in the log of a database into its file, when both can be
-// read: the log is then gone.
-func foldLog(ctx context.Context, at string) {
+// foldLog brings what is in the log of a database into its file: before, one of
+// them alone is not the database, and nothing may get another name. Of what is
+// damaged nothing is whole, and the log stays.
+func foldLog(ctx context.Context, at string) error {
 	if !exists(at) {
-		return
+		return nil
 	}
 	db, err := connectSQLite(nil, at, writing)
 	if err != nil {
-		return
+		return explainSQLite(at, err)
 	}
 	defer db.Close()
-	_, _ = db.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)") // what cannot be folded is put aside as it is
+	var busy, pages, folded int
+	err = db.QueryRowContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &pages, &folded)
+	switch reason := reasonSQLite(err); {
+	case err == nil && busy != 0 || reason == ErrLocked:
+		return failure(ErrInUse, nil, "end what reads "+at+", such as a backup, first")
+	case err != nil && reason != ErrDamaged:
+		return explainSQLite(at, err)
+	}
+	return nil
 }
