@@ -80,14 +80,24 @@ func parseAddress(at string) (*pgx.ConnConfig, error) {
 
 // misplaced says that there is an @ behind the one that ends the password, or
 // behind the first slash: one of the two was in the password, and part of it
-// would now be taken for a host or a database.
+// would now be taken for a host, a database or a setting. Names of users and
+// passwords that stand in the query may have one.
 func misplaced(at string) bool {
 	_, rest, _ := strings.Cut(at, "://")
 	if i := strings.IndexAny(rest, "@/"); i >= 0 && rest[i] == '@' {
 		rest = rest[i+1:]
 	}
-	rest, _, _ = strings.Cut(rest, "?")
-	return strings.Contains(rest, "@")
+	rest, query, _ := strings.Cut(rest, "?")
+	if strings.Contains(rest, "@") {
+		return true
+	}
+	for setting := range strings.SplitSeq(query, "&") {
+		name, _, _ := strings.Cut(setting, "=")
+		if strings.Contains(setting, "@") && name != "user" && name != "password" {
+			return true
+		}
+	}
+	return false
 }
 
 // mistakes are what pgx says of an address, by how it begins, in words that

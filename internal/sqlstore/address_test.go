@@ -66,6 +66,8 @@ func TestNoPartOfAnAddressThatMayBeAPasswordIsShown(t *testing.T) {
 		"with a question mark and an equals":   "postgres://ann:hush?hush=1@127.0.0.1:1/tea",
 		"with a slash":                         "postgres://ann:hush/hush@127.0.0.1:1/tea",
 		"with a number and a slash":            "postgres://ann:1/hushhush@127.0.0.1:1/tea",
+		"with a number, a slash and more":      "postgres://ann:1/hush?hush=hush@127.0.0.1:1/tea",
+		"with an at and a question mark":       "postgres://ann:@hushhush?@127.0.0.1:1/tea",
 		"with an at":                           "postgres://ann:hush@hush@127.0.0.1:1/tea",
 		"with a hash":                          "postgres://ann:hush#hush@127.0.0.1:1/tea",
 		"with a colon":                         "postgres://ann:hush:hush@127.0.0.1:1/tea",
@@ -120,6 +122,38 @@ func TestAPlaceIsTheHostsAndTheRealDatabase(t *testing.T) {
 		}
 	}
 }
+
+// FuzzAddress puts a password into all the places of an address that it may stand
+// in, as it is and as it should be written, and looks for each part of it.
+func FuzzAddress(f *testing.F) {
+	for _, password := range []string{"secret", "se/cret", "1/secret", "1/sec?ret=", "@secret?", "se@cret", "se?cret", "[secret", "%secret", "1,2/secret", "`: invalid port"} {
+		f.Add(password)
+	}
+	f.Fuzz(func(t *testing.T, password string) {
+		const address = "ann:@127.0.0.1:1/tea?password=&user=postgresql:// "
+		for _, at := range []string{
+			"postgres://ann:" + password + "@127.0.0.1:1/tea",
+			"postgres://ann:" + url.QueryEscape(password) + "@127.0.0.1:1/tea",
+			"postgres://127.0.0.1:1/tea?user=ann&password=" + password,
+			"postgres://127.0.0.1:1/tea?user=ann&password=" + url.QueryEscape(password),
+			"postgres://ann:" + password + "@127.0.0.1:1,127.0.0.1:2/tea?sslmode=disable",
+		} {
+			said := sqlstore.Place(at)
+			if err := sqlstore.CheckAddress(at); err != nil {
+				said = strings.Replace(err.Error(), "postgres://USER:PASSWORD@HOST:5432/DATABASE", "", 1)
+			}
+			for part := range strings.FieldsFuncSeq(password, func(r rune) bool { return strings.ContainsRune("/?&=@:,[]%` ", r) }) {
+				if len(part) > 5 && !strings.Contains(address, part) && strings.Contains(said, part) && !strings.Contains(addressWords, part) {
+					t.Fatalf("%q is shown of %q: %s", part, at, said)
+				}
+			}
+		}
+	})
+}
+
+// addressWords are said of any address.
+var addressWords = sqlstore.ErrAddress.Error() + " it cannot be taken apart port is not a number from there is an @ too many " +
+	"write and in the user and the password a setting after the is not valid the address given"
 
 func TestWhatIsWrongWithAnAddressIsSaid(t *testing.T) {
 	for at, want := range map[string]string{
