@@ -11,7 +11,7 @@ import (
 const (
 	fewFiles   = 4096 // each socket is one, and behind a proxy on the same machine two
 	fullEvery  = time.Minute
-	raiseFiles = "raise the limit of the service by LimitNOFILE=65536, or of a shell by ulimit -Hn 65536 -Sn 65536"
+	raiseFiles = "raise the limit of the service by LimitNOFILE=65536, or of a shell by ulimit -Hn 65536"
 )
 
 // noFiles says that something failed since too many files are open.
