@@ -151,7 +151,7 @@ func (s *Store) inTurn(ctx context.Context, t turn, f func() error) error {
 	}
 	defer cancel()
 	if err := t.take(wait); err != nil {
-		return untouched(err)
+		return untouched(fmt.Errorf("waiting for others who write: %w", err))
 	}
 	defer t.Unlock()
 	if err := ctx.Err(); err != nil {
