@@ -60,7 +60,7 @@ func registerTails(s *metrics.Set[live.Stats]) {
 	s.Gauge("teahouse_tail_behind_rooms", "Rooms whose members lack a message that is known to exist.", func(c live.Stats) float64 { return float64(c.Tails.Behind) })
 	s.Gauge("teahouse_tail_behind_seconds", "How long the worst of them has been behind.", func(c live.Stats) float64 { return c.Tails.Age.Seconds() })
 	s.Gauge("teahouse_tail_held_bytes", "Bytes of messages that wait for an older one.", func(c live.Stats) float64 { return float64(c.Tails.Held) })
-	s.Gauge("teahouse_tail_failing", "1 while the log could not be read the last time.", func(c live.Stats) float64 { return number(c.Tails.Failing) })
+	s.Gauge("teahouse_tail_failing", "1 while the positions of rooms could not be read the last time.", func(c live.Stats) float64 { return number(c.Tails.Failing) })
 	s.Counter("teahouse_tail_holes_total", "Times that a room fell behind.", func(c live.Stats) float64 { return float64(c.Tails.Holes) })
 	s.Counter("teahouse_tail_closed_total", "Times that what a room lacked came by itself, late.", func(c live.Stats) float64 { return float64(c.Tails.Closed) })
 	s.Counter("teahouse_tail_reads_total", "Pages of the log read for rooms that were behind.", func(c live.Stats) float64 { return float64(c.Tails.Reads) })
@@ -78,7 +78,7 @@ func registerRolls(s *metrics.Set[live.Stats]) {
 	s.Gauge("teahouse_presence_people", "People on other servers that are known, once for each room.", func(c live.Stats) float64 { return float64(c.Rolls.Listed) })
 	s.Counter("teahouse_presence_sent_total", "Digests of who is here sent to other servers.", func(c live.Stats) float64 { return float64(c.Rolls.Sent) })
 	s.Counter("teahouse_presence_heard_total", "Digests of other servers that brought something new.", func(c live.Stats) float64 { return float64(c.Rolls.Heard) })
-	s.Counter("teahouse_presence_refused_total", "Digests that are broken or too large.", func(c live.Stats) float64 { return float64(c.Rolls.Refused) })
+	s.Counter("teahouse_presence_refused_total", "Digests that are broken, too large, forged or old.", func(c live.Stats) float64 { return float64(c.Rolls.Refused) })
 	s.Counter("teahouse_presence_forgotten_total", "Digests dropped because their server fell silent.", func(c live.Stats) float64 { return float64(c.Rolls.Forgotten) })
 }
 
