@@ -101,6 +101,36 @@ func TestEveryPostIsAnsweredSoonWhileTheStoreIsSilent(t *testing.T) {
 	}
 }
 
+func TestAStoreIsLeftInPeaceBetweenTriesAndLooks(t *testing.T) {
+	for name, c := range map[string]struct {
+		try          error
+		tries, looks int64 // in a minute
+	}{
+		"while it fails nothing is looked for": {errDown, 12, 0}, // every 2 s + 3 s
+		"while it works":                       {nil, 1, 5},      // every 5 s + 6 s
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var tries atomic.Int64
+				s, store, _ := reach(t, 6*time.Second, func(batch []chat.Draft) error {
+					if len(batch) > 0 {
+						return errDown
+					}
+					tries.Add(1)
+					time.Sleep(3 * time.Second)
+					return c.try
+				})
+				store.down.Store(true)
+				say(t, s, post("lobby", "a", "x"), true)
+				time.Sleep(time.Minute - time.Second)
+				if tries.Load() != c.tries || store.asked.Load() != c.looks {
+					t.Errorf("%d tries, %d looks; want %d and %d", tries.Load(), store.asked.Load(), c.tries, c.looks)
+				}
+			})
+		})
+	}
+}
+
 func TestPostsBehindAQuickFailureAreTriedThemselves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log outcomes
