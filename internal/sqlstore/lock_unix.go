@@ -66,5 +66,12 @@ func inherit(f *os.File) error {
 	if !ok {
 		return nil
 	}
+	file, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if has, ok := file.Sys().(*syscall.Stat_t); ok && has.Uid == owner.Uid && has.Gid == owner.Gid {
+		return nil // else the file would count as changed, see spot
+	}
 	return f.Chown(int(owner.Uid), int(owner.Gid))
 }

@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"os"
 
@@ -51,26 +52,36 @@ func (a atStart) Write(p []byte) (int, error) { return a.file.WriteAt(p, 0) }
 func meetMark(ctx context.Context, s *Store) error {
 	s.mark = readMark(s.lock)
 	known := s.mark.epoch != ""
-	renewed, err := s.mark.meet(ctx, s.writer.conn, &s.settings)
+	moved, err := s.mark.moved(ctx, s.writer.conn)
 	if err != nil {
 		return err
 	}
+	renewed, err := s.mark.meet(ctx, s.writer.conn, &s.settings, moved)
+	if err != nil {
+		return err
+	}
+	if at, ok := spotOf(s.mark.file); ok {
+		at.changed = 0
+		if err := at.save(ctx, s.writer.conn); err != nil {
+			return err
+		}
+	}
 	if renewed {
 		s.log.Warn("a new epoch begins: the database is not as this folder left it, as after restoring a backup; clients load their rooms afresh",
-			"epoch", s.settings.Epoch, "folder_known", known)
+			"epoch", s.settings.Epoch, "folder_known", known, "folder_copied", moved)
 	}
 	return nil
 }
 
 // meet compares the mark with the database and brings it up to it, drawing a new
 // epoch when the database is not the one the mark was made for, or an older
-// state of it.
-func (m *mark) meet(ctx context.Context, conn *sql.Conn, s *chat.Settings) (renewed bool, err error) {
+// state of it, or both were moved together.
+func (m *mark) meet(ctx context.Context, conn *sql.Conn, s *chat.Settings, moved bool) (renewed bool, err error) {
 	var entries int64
 	if err := conn.QueryRowContext(ctx, `SELECT coalesce(sum(last_seq), 0) FROM rooms`).Scan(&entries); err != nil {
 		return false, fmt.Errorf("counting the entries: %w", err)
 	}
-	if entries < m.entries || entries > 0 && m.epoch != s.Epoch {
+	if moved || entries < m.entries || entries > 0 && m.epoch != s.Epoch {
 		epoch := freshEpoch()
 		if _, err := conn.ExecContext(ctx, `UPDATE settings SET value = $1 WHERE key = 'epoch'`, epoch); err != nil {
 			return false, fmt.Errorf("beginning a new epoch: %w", err)
@@ -100,4 +111,54 @@ func (m *mark) keep() error {
 		return fmt.Errorf("%w: noting the epoch beside it: %w", ErrUnwritable, err)
 	}
 	return nil
+}
+
+// spot is where the lock file is, which the database knows too. A copy of the
+// whole folder, put back or served elsewhere, has its mark with it and may be of
+// any time; but its lock file is another one, or was written since, which no copy
+// can hide. A folder that was only renamed is the same. Whatever else changes the
+// lock file after the server, such as chown, costs a new epoch, and nothing else.
+type spot struct {
+	inode   uint64
+	changed int64 // when the file changed last, as it was left, in ns; 0 while a server has it
+}
+
+const spotFormat = "%d %d"
+
+// moved says that the lock file is not where, or as, the last server left it.
+func (m *mark) moved(ctx context.Context, conn *sql.Conn) (bool, error) {
+	var saved string
+	err := conn.QueryRowContext(ctx, `SELECT value FROM settings WHERE key = 'spot'`).Scan(&saved)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	} else if err != nil {
+		return false, fmt.Errorf("reading the settings: %w", err)
+	}
+	var left spot
+	if _, err := fmt.Sscanf(saved, spotFormat, &left.inode, &left.changed); err != nil {
+		return false, fmt.Errorf("%w: its spot is %q", ErrDamaged, saved)
+	}
+	now, ok := spotOf(m.file)
+	return ok && (now.inode != left.inode || left.changed != 0 && now.changed != left.changed), nil
+}
+
+// save notes a spot in the database.
+func (p spot) save(ctx context.Context, conn *sql.Conn) error {
+	const save = `INSERT INTO settings (key, value) VALUES ('spot', $1) ON CONFLICT (key) DO UPDATE SET value = excluded.value`
+	if _, err := conn.ExecContext(ctx, save, fmt.Sprintf(spotFormat, p.inode, p.changed)); err != nil {
+		return fmt.Errorf("noting the spot of the database: %w", err)
+	}
+	return nil
+}
+
+// leave notes how the last server left the lock file, which nobody writes after.
+func (m *mark) leave(ctx context.Context, conn *sql.Conn) error {
+	if err := m.file.Sync(); err != nil {
+		return err
+	}
+	at, ok := spotOf(m.file)
+	if !ok {
+		return nil
+	}
+	return at.save(ctx, conn)
 }

@@ -159,7 +159,7 @@ func bringBack(ctx context.Context, file, fresh string) (r Restored, err error) 
 		if _, err := loadSettings(ctx, conn); err != nil {
 			return fmt.Errorf("reading the settings: %w", err)
 		}
-		_, err := conn.ExecContext(ctx, `UPDATE settings SET value = $1 WHERE key = 'epoch'`, r.Epoch)
+		_, err := conn.ExecContext(ctx, `UPDATE settings SET value = $1 WHERE key = 'epoch'; DELETE FROM settings WHERE key = 'spot'`, r.Epoch)
 		return err
 	})
 	if err != nil {

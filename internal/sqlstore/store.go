@@ -278,6 +278,11 @@ func (s *Store) Close() error {
 		errs = append(errs, s.reads.Close())
 	}
 	if s.writer != nil {
+		if s.mark != nil {
+			if err := s.mark.leave(context.Background(), s.writer.conn); err != nil {
+				s.log.Warn("a copy of this folder, put back, may not be noticed", "err", err)
+			}
+		}
 		errs = append(errs, s.writer.close())
 	}
 	if s.writes != nil {
