@@ -64,6 +64,9 @@ func Backup(ctx context.Context, at, file string, o BackupOptions) (Archive, err
 		return Archive{}, failure(ErrNotSaved, nil, "there is no folder "+folder+", make it first")
 	}
 	partial := file + partialSuffix
+	if err := errors.Join(apart(at, file, "the backup"), apart(at, partial, "the backup")); err != nil {
+		return Archive{}, err
+	}
 	lock, err := lockFile(partial + lockSuffix)
 	switch {
 	case errors.Is(err, errHeld):
@@ -304,16 +307,14 @@ func explainCopy(unsaved error, path string, err error) error {
 
 // absolute makes two paths absolute, which may not be one file.
 func absolute(at, file string) (string, string, error) {
-	at, err := filepath.Abs(at)
+	at, err := realPath(at)
 	if err != nil {
-		return "", "", fmt.Errorf("finding %s: %w", at, err)
+		return "", "", err
 	}
 	if file, err = filepath.Abs(file); err != nil {
 		return "", "", fmt.Errorf("finding %s: %w", file, err)
 	}
-	one, errOne := os.Stat(at)
-	two, errTwo := os.Stat(file)
-	if at == file || errOne == nil && errTwo == nil && os.SameFile(one, two) {
+	if same(at, file) {
 		return "", "", fmt.Errorf("%w: %s is the database itself, name another file", ErrExists, file)
 	}
 	return at, file, nil

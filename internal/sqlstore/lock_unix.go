@@ -48,7 +48,13 @@ func lockFile(path string) (*os.File, error) {
 // the file before sees by its name that it is gone.
 func removeLock(lock *os.File) error {
 	_ = os.Remove(lock.Name()) // it does no harm if it stays
-	return lock.Close()
+	return freeLock(lock)
+}
+
+// freeLock frees a lock at once, although a process that is just being started may
+// have the file for a moment too.
+func freeLock(lock *os.File) error {
+	return errors.Join(syscall.Flock(int(lock.Fd()), syscall.LOCK_UN), lock.Close())
 }
 
 // inherit gives a file that root has made to the owner of its folder, as SQLite

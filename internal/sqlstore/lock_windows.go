@@ -37,6 +37,9 @@ func removeLock(lock *os.File) error {
 	return err
 }
 
+// freeLock frees a lock.
+func freeLock(lock *os.File) error { return lock.Close() }
+
 // inherit is for systems where a file belongs to who made it: here it belongs to
 // its folder's rules.
 func inherit(*os.File) error { return nil }

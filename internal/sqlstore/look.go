@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"path/filepath"
 )
 
 // Sight is what a database tells about itself to somebody who only looks.
@@ -53,9 +52,9 @@ func Look(ctx context.Context, at string, deep bool) (Sight, error) {
 		}
 		return seen, err
 	}
-	path, err := filepath.Abs(at)
+	path, err := realPath(at)
 	if err != nil {
-		return seen, fmt.Errorf("finding the database %s: %w", at, err)
+		return seen, err
 	}
 	seen.File = &File{Path: path}
 	return seen, seen.lookSQLite(ctx, deep)
@@ -128,7 +127,7 @@ func inUse(path string) (bool, error) {
 	case err != nil:
 		return false, unwritable(ErrUnwritable, path+lockSuffix, err)
 	}
-	return false, lock.Close()
+	return false, freeLock(lock)
 }
 
 // count reads the version of the schema and, when it is one that is known, how

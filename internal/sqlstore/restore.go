@@ -44,6 +44,13 @@ func Restore(ctx context.Context, file, at string, replace bool) (r Restored, er
 			}
 		}
 	}()
+	fresh := at + ".restoring"
+	if file, err = realPath(file); err == nil {
+		err = errors.Join(apart(file, at, "the restore"), apart(file, fresh, "the restore"))
+	}
+	if err != nil {
+		return r, err
+	}
 	if err := makeFolder(at); err != nil {
 		return r, err
 	}
@@ -59,7 +66,6 @@ func Restore(ctx context.Context, file, at string, replace bool) (r Restored, er
 	if there && !replace {
 		return r, fmt.Errorf("%w: say --force to put %s aside, or name another place", ErrExists, at)
 	}
-	fresh := at + ".restoring"
 	defer func() { err = errors.Join(err, discard(fresh)) }()
 	if r, err = bringBack(ctx, file, fresh); err != nil {
 		return r, err

@@ -83,9 +83,9 @@ func sqliteDSN(path string, pragmas ...string) string {
 // servers and looks whether the file can be a database at all. It returns the
 // absolute path.
 func prepareSQLite(path string) (string, *os.File, error) {
-	abs, err := filepath.Abs(path)
+	abs, err := realPath(path)
 	if err != nil {
-		return "", nil, fmt.Errorf("finding the database %s: %w", path, err)
+		return "", nil, err
 	}
 	if err := makeFolder(abs); err != nil {
 		return "", nil, err
@@ -115,7 +115,7 @@ func makeFolder(path string) error {
 // was served or copied here.
 func unlock(lock *os.File) error {
 	if info, err := lock.Stat(); err != nil || info.Size() > 0 {
-		return lock.Close()
+		return freeLock(lock)
 	}
 	return removeLock(lock)
 }
