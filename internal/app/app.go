@@ -38,7 +38,11 @@ func Run(ctx context.Context, c config.Config, out, errw io.Writer) error {
 	log := newLogger(c, errw)
 	warnOfFiles(log, mostFiles())
 	a, err := open(ctx, c, log)
-	if err != nil {
+	switch {
+	case err != nil && ctx.Err() != nil: // what was under way failed because of it, in whatever words
+		log.Info("stopped while starting")
+		return nil
+	case err != nil:
 		return err
 	}
 	defer a.close()

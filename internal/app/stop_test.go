@@ -1,6 +1,10 @@
 package app
 
 import (
+	"context"
+	"io"
+	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -36,5 +40,31 @@ func TestAStopDividesItsTime(t *testing.T) {
 				t.Errorf("it ends within %v, want %v", end, c.end)
 			}
 		})
+	}
+}
+
+func TestAStopWhileStartingIsOrderly(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var log written
+	ended := make(chan error, 1)
+	c := config.Config{Listen: "127.0.0.1:0", Store: "postgres://tea@" + silent.Addr().String() + "/tea?sslmode=disable"}
+	go func() { ended <- Run(ctx, c, io.Discard, &log) }()
+	asked, err := silent.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer asked.Close()
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if strings.Contains(log.String(), "ERROR") || !strings.Contains(log.String(), "stopped while starting") {
+		t.Errorf("the log says: %s", log.String())
 	}
 }
