@@ -210,8 +210,8 @@ func (s *Store) openTarget(ctx context.Context, at string, source *Store) error 
 // alone keeps servers from the database until the connection ends, and readies it
 // for long work.
 func (s *Store) alone(ctx context.Context) error {
-	if s.dialect.exclude != "" {
-		if err := s.obtain(ctx, s.dialect.exclude, ErrInUse); err != nil {
+	for _, query := range s.dialect.exclude {
+		if err := s.obtain(ctx, query, ErrInUse); err != nil {
 			return err
 		}
 	}

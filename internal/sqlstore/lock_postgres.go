@@ -9,21 +9,27 @@ import (
 )
 
 // Servers share a lock of a PostgreSQL database, and Copy wants it alone. A server
-// has it in the session that writes and nowhere else: a session that was lost
-// keeps it as long as it can still commit, and the next one gets it again before
-// it writes, or does not write. So Copy need not know what sessions are called,
-// and what it has copied is all that was ever acknowledged.
+// has it in each of its sessions, so one that only reads is seen too. A session
+// that was lost keeps it as long as it can still commit, and the next one gets it
+// again before it writes, or does not write. So what Copy has copied is all that
+// was ever acknowledged, whatever sessions are called. Servers of before there was
+// the lock are known by what theirs are called; those with the lock in another
+// schema are not meant.
 const (
 	serversKey  = `hashtextextended(concat('teahouse serves ', current_schema()), 0)`
 	shareLock   = `SELECT pg_try_advisory_lock_shared(` + serversKey + `)`
 	excludeLock = `SELECT pg_try_advisory_lock(` + serversKey + `)`
+	noneWithout = `SELECT count(*) = 0 FROM pg_stat_activity a
+		WHERE datname = current_database() AND application_name = '` + serving + `' AND NOT EXISTS (
+			SELECT FROM pg_locks l WHERE l.pid = a.pid AND l.locktype = 'advisory' AND l.mode = 'ShareLock' AND l.granted)`
 )
 
 // othersLeave is how long a session may take to end after its process.
 const othersLeave = 2 * time.Second
 
-// obtain takes a lock that is asked for by a query, for as long as the writing
-// connection lasts. While another session is in the way, it asks again for a while.
+// obtain asks by a query whether nobody is in the way, which may take a lock for
+// as long as the writing connection lasts. While somebody is, it asks again for a
+// while.
 func (s *Store) obtain(ctx context.Context, query string, refused error) error {
 	for end := time.Now().Add(othersLeave); ; {
 		var mine bool
@@ -44,17 +50,15 @@ func (s *Store) obtain(ctx context.Context, query string, refused error) error {
 	}
 }
 
-// rejoin readies a new connection of a server that runs: one that writes shares
-// the lock, and the database has the epoch that this server has told people.
-func (s *Store) rejoin(ctx context.Context, conn *pgx.Conn, use use) error {
-	if use == writing {
-		shared := false
-		if err := conn.QueryRow(ctx, shareLock, pgx.QueryExecModeExec).Scan(&shared); err != nil {
-			return fmt.Errorf("sharing the database: %w", err)
-		}
-		if !shared {
-			return ErrCopying
-		}
+// rejoin readies a new connection of a server that runs: it shares the lock, and
+// the database has the epoch that this server has told people.
+func (s *Store) rejoin(ctx context.Context, conn *pgx.Conn) error {
+	shared := false
+	if err := conn.QueryRow(ctx, shareLock, pgx.QueryExecModeExec).Scan(&shared); err != nil {
+		return fmt.Errorf("sharing the database: %w", err)
+	}
+	if !shared {
+		return ErrCopying
 	}
 	const whose = `SELECT o.value, e.value FROM settings o, settings e WHERE o.key = 'origin' AND e.key = 'epoch'`
 	var origin, epoch string

@@ -1,6 +1,7 @@
 package sqlstore_test
 
 import (
+	"database/sql"
 	"errors"
 	"path/filepath"
 	"testing"
@@ -38,6 +39,44 @@ func TestAServerKeepsACopyAwayWhateverItsSessionsAreCalled(t *testing.T) {
 				t.Errorf("a copy of what was served: %v", err)
 			}
 		})
+	}
+}
+
+// PostgreSQL was restarted, and since then people only read.
+func TestAServerThatOnlyReadsKeepsACopyAway(t *testing.T) {
+	server := parts.Postgres(t)
+	s := openPostgres(t, server.URL("postgres", "application_name=chat-1"))
+	mustAppend(t, s, said("lobby", "one", 1))
+	server.Must("postgres", "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'chat-1'")
+	if _, err := s.Messages(t.Context(), "lobby", chat.Newest(10)); err != nil {
+		t.Fatal(err)
+	}
+	if err := copyTo(t, server.URL("postgres"), nil); !errors.Is(err, sqlstore.ErrInUse) {
+		t.Errorf("a copy of what is served: %v", err)
+	}
+	mustAppend(t, s, said("lobby", "two", 1))
+	closeStore(t, s)
+}
+
+func TestAServerOfBeforeTheLockKeepsACopyAway(t *testing.T) {
+	server := parts.Postgres(t)
+	closeStore(t, openPostgres(t, server.URL("postgres")))
+	old, err := sql.Open("pgx", server.URL("postgres", "application_name=teahouse"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer old.Close()
+	if err := old.PingContext(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := copyTo(t, server.URL("postgres"), nil); !errors.Is(err, sqlstore.ErrInUse) {
+		t.Errorf("a copy of what is served: %v", err)
+	}
+	if err := old.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := copyTo(t, server.URL("postgres"), nil); err != nil {
+		t.Errorf("a copy of what was served: %v", err)
 	}
 }
 

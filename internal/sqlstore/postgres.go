@@ -41,7 +41,7 @@ var postgres = dialect{
 		SELECT pg_advisory_xact_lock(hashtextextended('teahouse ' || current_schema(), 0))`,
 	tables:    `SELECT count(*) FROM (SELECT tablename AS name FROM pg_tables WHERE schemaname = current_schema()) t WHERE true`,
 	recognise: originQuery,
-	exclude:   excludeLock,
+	exclude:   []string{excludeLock, noneWithout},
 	long:      `SET statement_timeout = 0; SET enable_sort = off; SET enable_bitmapscan = off`, // rows come in order, at once
 	freeze: `SET LOCAL idle_in_transaction_session_timeout = 0;
 		LOCK TABLE users, logins, rooms, messages IN EXCLUSIVE MODE`,
@@ -155,7 +155,7 @@ func (s *Store) greet(ctx context.Context, conn *pgx.Conn, use use) error {
 	if s.program != "" {
 		return nil
 	}
-	return s.rejoin(ctx, conn, use)
+	return s.rejoin(ctx, conn)
 }
 
 // suitable looks at what a server says of itself when it is connected to.

@@ -107,7 +107,7 @@ type dialect struct {
 	guard      string                                                          // in a transaction, keeps other servers from migrating
 	tables     string                                                          // query counting the tables that exist
 	recognise  string                                                          // query naming the database, see originQuery; "" where a lock says it
-	exclude    string                                                          // query: whether it has locked servers out; "" where the lock file does
+	exclude    []string                                                        // queries: whether servers are locked out; none where the lock file does that
 	long       string                                                          // settings of a connection that reads or writes everything
 	freeze     string                                                          // in a transaction, keeps everybody else from writing
 	numbered   string                                                          // after rooms were stored with their ids: the next one is higher
