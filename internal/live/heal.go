@@ -112,6 +112,7 @@ type checking struct {
 	timer *time.Timer
 	due   time.Time       // when the timer fires
 	now   bool            // under way
+	doubt bool            // a page could not be read since a check could read one
 	asked map[string]bool // groups to look at next, beside those of a full check
 	all   bool
 	full  time.Time // when all are looked at again
@@ -151,7 +152,8 @@ func (s *tails) gap(groups ...string) {
 }
 
 // doubt has a check look whether it is the store that fails, or one room alone,
-// which then could not be read so many times.
+// which then could not be read so many times. A room alone is read again ever later;
+// a store is tried by the checks, and all rooms are read as soon as it works.
 func (s *tails) doubt(room string, times int, err error) {
 	if s.ctx.Err() != nil {
 		return
@@ -161,7 +163,7 @@ func (s *tails) doubt(room string, times int, err error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.check.all = true
+	s.check.all, s.check.doubt = true, true
 	s.expect(checkSoon)
 }
 
@@ -254,6 +256,9 @@ func (s *tails) compareSome(some []*tail, failed bool) error {
 	defer cancel()
 	s.count.checks.Add(1)
 	at, err := s.source.Positions(ctx, rooms...)
+	if err == nil {
+		err = s.try()
+	}
 	if err != nil {
 		return err
 	}
@@ -267,4 +272,44 @@ func (s *tails) compareSome(some []*tail, failed bool) error {
 		t.hear(at[rooms[i]])
 	}
 	return nil
+}
+
+// try reads a message if there is doubt whether any can be: a store that is slow may
+// well tell positions, which are numbers, and no texts.
+func (s *tails) try() error {
+	s.mu.Lock()
+	doubt := s.check.doubt
+	s.check.doubt = false
+	s.mu.Unlock()
+	if !doubt {
+		return nil
+	}
+	t, after := s.sample()
+	if t == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(s.ctx, readWithin)
+	defer cancel()
+	s.count.reads.Add(1)
+	_, err := s.source.Page(ctx, t.room, chat.Range{Before: -1, After: after, Around: -1, Limit: 1})
+	if err != nil {
+		t.blame() // the next time another is tried
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.check.doubt = true
+	}
+	return err
+}
+
+// sample is the room that could be read most of late, and a position behind which it
+// has a message; nil if no room has any: an empty page says nothing about the store.
+func (s *tails) sample() (best *tail, after int64) {
+	least := 0
+	for _, t := range s.all() {
+		failed, last, heard := t.record()
+		if heard > 0 && (best == nil || failed < least) {
+			best, least, after = t, failed, max(last-1, 0)
+		}
+	}
+	return best, after
 }

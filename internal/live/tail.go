@@ -245,7 +245,7 @@ func (t *tail) late() {
 func (t *tail) begin() (after int64, before int64, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.users == 0 || t.heard <= t.last {
+	if t.users == 0 || t.heard <= t.last || t.tails.failing.Load() {
 		t.reading = false
 		t.watch()
 		return 0, 0, false
@@ -316,7 +316,25 @@ func (t *tail) retry() {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.failed > 0 {
+		t.stop() // the wait for again, which may be long
+	}
 	t.failed, t.again = 0, time.Time{}
+}
+
+// record says how often in a row the room could not be read, and which of its
+// messages are known to exist.
+func (t *tail) record() (failed int, last, heard int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.failed, t.last, t.heard
+}
+
+// blame notes that a check could not read the room.
+func (t *tail) blame() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.failed++
 }
 
 // leave is called once by each user.
