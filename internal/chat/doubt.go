@@ -8,11 +8,12 @@ import (
 )
 
 const (
-	doubtMax   = 1 << 16         // postings remembered; beyond that readers have to find the holes
-	doubtPage  = 1024            // newest messages of a room that are looked through
-	doubtOther = 256             // of them, those that other servers may have stored since
-	doubtSoon  = time.Second     // after a failure, the first look at the store
-	doubtLater = 5 * time.Second // after a failure, the look that decides; and between looks that fail
+	doubtMax   = 1 << 16          // postings remembered; beyond that readers have to find the holes
+	doubtPage  = 1024             // newest messages of a room that are looked through
+	doubtOther = 256              // of them, those that other servers may have stored since
+	doubtSoon  = time.Second      // after a failure, the first look at the store
+	doubtLater = 5 * time.Second  // after a failure, the look that decides; and between looks that fail
+	doubtHold  = 30 * time.Second // after a failure, how long newer messages of a room in doubt wait
 
 	lookTurn   = 20 * time.Millisecond // of looking, before it is the queue's turn again
 	lookWithin = 2 * time.Second       // for the store to answer, while posts wait
@@ -22,7 +23,8 @@ const (
 // doubt is what failed batches may have stored all the same, because only the
 // answer of the commit was lost. Nobody has been told of such messages. So the
 // writer looks for them before it publishes anything newer in their room, and
-// now and then, and publishes what it finds: each message once, in order.
+// now and then, and publishes what it finds: each message once, in order. While
+// it cannot look, what is newer is answered and then in doubt itself.
 // It is owned by the writer.
 type doubt struct {
 	rooms  map[string]map[doubtful]struct{}
@@ -62,6 +64,15 @@ func (d *doubt) add(batch []*posting, now time.Time) {
 	}
 }
 
+// hold remembers a posting that is stored for sure, for a look that will come to
+// its room. Only failures decide when a look does.
+func (d *doubt) hold(p *posting) {
+	known := d.rooms[p.draft.Room]
+	before := len(known)
+	known[doubtful{p.draft.Author.ID, p.draft.Nonce}] = struct{}{}
+	d.count += len(known) - before
+}
+
 // published notes the newest seq that readers of a room have been told of.
 func (d *doubt) published(room string, m Message) {
 	if len(d.tails) > tailsMax {
@@ -98,7 +109,9 @@ func (d *doubt) forget(room string) {
 }
 
 // settle looks into the rooms in doubt that a committed batch touched, before
-// its own messages are published.
+// its own messages are published. A room that it could not look into stays in
+// doubt, and the batch's messages in it are to be held; but not for ever, when the
+// store takes posts and cannot read.
 func (s *Service) settle(ctx context.Context, batch []*posting, results []Appended) {
 	if s.doubt.count == 0 {
 		return
@@ -115,6 +128,7 @@ func (s *Service) settle(ctx context.Context, batch []*posting, results []Append
 			first[room] = -1
 		}
 	}
+	hopeless, given := s.now().Sub(s.doubt.failed) > doubtHold, 0
 	ctx, cancel := context.WithTimeout(ctx, lookWithin)
 	defer cancel()
 	var err error
@@ -122,10 +136,21 @@ func (s *Service) settle(ctx context.Context, batch []*posting, results []Append
 		if err == nil { // else the store has broken again, and those of this batch wait
 			err = s.reveal(ctx, room, before)
 		}
-		s.doubt.forget(room)
+		switch {
+		case err == nil:
+			s.doubt.forget(room)
+		case hopeless || len(s.doubt.rooms[room]) > doubtPage-doubtOther: // more would not be found
+			s.doubt.forget(room)
+			given++
+		}
 	}
-	if err != nil {
+	switch {
+	case given > 0:
 		s.log.Error("messages may be stored that nobody was told about: readers will see a jump and ask",
+			"rooms", given, "err", err)
+	case err != nil:
+		s.doubt.due = laterOf(s.doubt.due, s.now().Add(doubtSoon))
+		s.log.Warn("messages are told later, behind those that may be stored and could not be looked for yet",
 			"rooms", len(first), "err", err)
 	}
 }

@@ -22,7 +22,8 @@ type Options struct {
 	// It is called by the writer, one message at a time and per room in order
 	// of seq and each once, so it must be quick and must not post. What a
 	// failing store kept without saying so is published as soon as it is found,
-	// and before anything newer in its room. Nil tells nobody.
+	// and before anything newer in its room, which waits for that for a while,
+	// although its sender has been answered. Nil tells nobody.
 	Publish func(room string, m Message)
 
 	// Renamed tells the readers of all rooms a person is in about their new

@@ -97,7 +97,7 @@ func (s *Service) gather(first *posting) {
 }
 
 // commit stores postings, publishes the new messages and completes the waiters,
-// in that order. It returns those whose room does not exist, uncompleted.
+// in that order, but for messages that are held, see settle. It returns those whose room does not exist, uncompleted.
 func (s *Service) commit(ctx context.Context, batch []*posting, create bool) (unmade []*posting) {
 	start := s.now()
 	s.drafts = s.drafts[:0]
@@ -123,9 +123,14 @@ func (s *Service) commit(ctx context.Context, batch []*posting, create bool) (un
 	s.settle(ctx, batch, results)
 	stored := 0
 	for i, r := range results {
-		if r.Err == nil && !r.Duplicate {
-			stored++
-			s.publishOne(batch[i].draft.Room, r.Message)
+		if r.Err != nil || r.Duplicate {
+			continue
+		}
+		stored++
+		if room := batch[i].draft.Room; s.doubt.about(room) { // still, although settled
+			s.doubt.hold(batch[i])
+		} else {
+			s.publishOne(room, r.Message)
 		}
 	}
 	s.count(results, stored, took)
