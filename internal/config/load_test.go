@@ -217,7 +217,6 @@ func TestAMistakeAboutAStoreOrALayerIsOneSentenceToo(t *testing.T) {
 		{"the second Redis without a host", []string{"--layer", "redis://a redis://"}, nil, `a host is missing`},
 		{"NATS without a host", []string{"--layer", "nats://"}, nil, `--layer cannot be used: a host is missing; write for example nats://localhost:4222`},
 		{"NATS with only a port", []string{"--layer", "nats://secret@:4222"}, nil, `a host is missing`},
-		{"NATS with a file that is not there", []string{"--layer", "nats://a?creds=/none/a"}, nil, `--layer cannot be used: read the creds: open /none/a: no such file`},
 		{"a store without a path", []string{"--store", "sqlite:"}, nil, "has no path"},
 		{"a layer that is not supported", []string{"--layer", "amqp://:secret@db"}, nil, `has the scheme "amqp", which is not supported: say memory, redis://`},
 		{"a layer that is a word", []string{"--layer", "redis"}, nil, `is "redis": say memory, redis://HOST:6379`},
@@ -228,6 +227,14 @@ func TestAMistakeAboutAStoreOrALayerIsOneSentenceToo(t *testing.T) {
 		{"a layer with an unknown parameter", []string{"--layer", "redis://:secret@db?brew=tea"}, nil, `brew`},
 		{"a layer of two formats", nil, []string{"TEAHOUSE_LAYER=redis://:secret@a redis+pubsub://b"}, `TEAHOUSE_LAYER cannot be used: some of the URLs have +pubsub`},
 	})
+}
+
+func TestFilesToLogInWithAreNotReadWithTheSettings(t *testing.T) {
+	for _, layer := range []string{"nats://a?creds=/none/a", "nats://a?nkey=/none/a"} {
+		if _, err := Load([]string{"--layer", layer}, nil); err != nil {
+			t.Errorf("%s: %v", layer, err)
+		}
+	}
 }
 
 func TestASizeIsReadInItsUnit(t *testing.T) {
