@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -48,27 +49,29 @@ type atStart struct{ file *os.File }
 
 func (a atStart) Write(p []byte) (int, error) { return a.file.WriteAt(p, 0) }
 
-// meetMark is meet of the dialect of SQLite.
+// meetMark is meet of the dialect of SQLite. A store has its mark only when it has
+// met all of it: who is interrupted before must not leave as if it had.
 func meetMark(ctx context.Context, s *Store) error {
-	s.mark = readMark(s.lock)
-	known := s.mark.epoch != ""
-	moved, err := s.mark.moved(ctx, s.writer.conn)
+	m := readMark(s.lock)
+	known := m.epoch != ""
+	moved, err := m.moved(ctx, s.writer.conn)
 	if err != nil {
 		return err
 	}
-	renewed, err := s.mark.meet(ctx, s.writer.conn, &s.settings, moved)
+	renewed, err := m.meet(ctx, s.writer.conn, &s.settings, moved != "")
 	if err != nil {
 		return err
 	}
-	if at, ok := spotOf(s.mark.file); ok {
+	if at, ok := spotOf(m.file); ok {
 		at.changed = 0
 		if err := at.save(ctx, s.writer.conn); err != nil {
 			return err
 		}
 	}
+	s.mark = m
 	if renewed {
 		s.log.Warn("a new epoch begins: the database is not as this folder left it, as after restoring a backup; clients load their rooms afresh",
-			"epoch", s.settings.Epoch, "folder_known", known, "folder_copied", moved)
+			"epoch", s.settings.Epoch, "folder_known", known, "lock_file", cmp.Or(moved, "as it was left"))
 	}
 	return nil
 }
@@ -125,21 +128,34 @@ type spot struct {
 
 const spotFormat = "%d %d"
 
-// moved says that the lock file is not where, or as, the last server left it.
-func (m *mark) moved(ctx context.Context, conn *sql.Conn) (bool, error) {
+// What is seen of a lock file that is not where, or as, the last server left it.
+const (
+	inodeDiffers = "another file (its inode differs)"
+	ctimeDiffers = "touched since (its ctime differs, as after chown, chmod or writing)"
+)
+
+// moved says what is seen of the lock file, "" when it is as the last server left it.
+func (m *mark) moved(ctx context.Context, conn *sql.Conn) (string, error) {
 	var saved string
 	err := conn.QueryRowContext(ctx, `SELECT value FROM settings WHERE key = 'spot'`).Scan(&saved)
 	if errors.Is(err, sql.ErrNoRows) {
-		return false, nil
+		return "", nil
 	} else if err != nil {
-		return false, fmt.Errorf("reading the settings: %w", err)
+		return "", fmt.Errorf("reading the settings: %w", err)
 	}
 	var left spot
 	if _, err := fmt.Sscanf(saved, spotFormat, &left.inode, &left.changed); err != nil {
-		return false, fmt.Errorf("%w: its spot is %q", ErrDamaged, saved)
+		return "", fmt.Errorf("%w: its spot is %q", ErrDamaged, saved)
 	}
 	now, ok := spotOf(m.file)
-	return ok && (now.inode != left.inode || left.changed != 0 && now.changed != left.changed), nil
+	switch {
+	case !ok:
+	case now.inode != left.inode:
+		return inodeDiffers, nil
+	case left.changed != 0 && now.changed != left.changed:
+		return ctimeDiffers, nil
+	}
+	return "", nil
 }
 
 // save notes a spot in the database.
