@@ -57,7 +57,7 @@ func (e *HandshakeError) Error() string {
 // PendingError is a post that was not answered while somebody waited for it: it
 // may be stored or not. It stays in the outbox and is posted again, with the same
 // nonce, while the room is joined and whenever it is joined again, until the server
-// has answered.
+// has answered or takes only shorter ones.
 type PendingError struct {
 	Nonce string
 	Cause error // why nobody waits any more: of the context, the room or the client

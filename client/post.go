@@ -21,6 +21,7 @@ type Posted struct {
 type posting struct {
 	entry Entry
 	done  chan outcome // holds one, which is put in when the posting leaves Room.posts
+	tried bool         // guarded by Client.mu; it was sent, so that it may be stored
 }
 
 // outcome is what became of a post.
@@ -77,9 +78,8 @@ func (r *Room) enqueue(p *posting) error {
 		return r.err
 	}
 	p.entry.Room = r.name
-	// The server would end the connection over such a frame each time it comes.
-	if most := c.welcome.Limits.Frame; most > 0 && len(wire.EncodeRequest("", p.frame())) > most {
-		return &Error{Code: wire.CodeTooLong, Message: fmt.Sprintf("The message takes more than %d bytes.", most)}
+	if refused := c.tooLong(p); refused != nil {
+		return refused
 	}
 	if err := c.outbox.Put(p.entry); err != nil {
 		return fmt.Errorf("teahouse client: keep the message: %w", err)
@@ -88,6 +88,16 @@ func (r *Room) enqueue(p *posting) error {
 	signal(c.unsent)
 	signal(c.space) // the answer must be read
 	return nil
+}
+
+// tooLong is the refusal of a post that takes more than a frame, else nil. The server
+// would end the connection over such a frame each time it comes. c.mu is held.
+func (c *Client) tooLong(p *posting) error {
+	most := c.welcome.Limits.Frame
+	if most <= 0 || len(wire.EncodeRequest("", p.frame())) <= most {
+		return nil
+	}
+	return &Error{Code: wire.CodeTooLong, Message: fmt.Sprintf("The message takes more than %d bytes.", most)}
 }
 
 // send posts what waits to be posted, until the session ends. It alone writes
@@ -120,7 +130,10 @@ func (c *Client) due(s *session) (frames []wire.Post, wait time.Duration) {
 	defer c.mu.Unlock()
 	now := time.Now()
 	for _, r := range c.rooms {
-		if r.member != s || r.sent || len(r.posts) == 0 {
+		if r.member != s || r.sent {
+			continue
+		}
+		if c.giveUp(r); len(r.posts) == 0 {
 			continue
 		}
 		if rest := r.held.Sub(now); rest > 0 {
@@ -129,10 +142,27 @@ func (c *Client) due(s *session) (frames []wire.Post, wait time.Duration) {
 			}
 			continue
 		}
-		r.sent = true
+		r.sent, r.posts[0].tried = true, true
 		frames = append(frames, r.posts[0].frame())
 	}
 	return frames, wait
+}
+
+// giveUp answers the first posts of a room that no frame holds: of an outbox that was
+// filled elsewhere, or when the server takes less than the one before. c.mu is held.
+func (c *Client) giveUp(r *Room) {
+	for len(r.posts) > 0 {
+		p := r.posts[0]
+		err := c.tooLong(p)
+		if err == nil {
+			return
+		}
+		c.log.Warn("a message that was kept is too long for the server, and is given up", "room", r.name, "nonce", p.entry.Nonce)
+		if p.tried {
+			err = &PendingError{Nonce: p.entry.Nonce, Cause: err}
+		}
+		c.answer(p.entry.Nonce, outcome{err: err})
+	}
 }
 
 // answer tells who waits for a post what became of it. c.mu is held.
