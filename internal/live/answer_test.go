@@ -1,8 +1,10 @@
 package live
 
 import (
+	"fmt"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/teahouse-chat/teahouse/wire"
 )
@@ -48,4 +50,26 @@ func TestAPostBehindAMissingMessageIsAnsweredWhenItsRoomIsLeft(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestOnlySoManyPostsBehindAMissingMessageWaitForTheirAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := openPair(t)
+		p.fate(lost)
+		p.one.post(t, "lobby", 1)
+		const more = 6
+		start := time.Now()
+		for i := range unshownMost + more {
+			p.b.say(wire.Post{Room: "lobby", Nonce: fmt.Sprint("n", i), Text: "x"})
+		}
+		for i := range more {
+			if a := next[wire.Ack](p.b); a.Nonce != fmt.Sprint("n", i) || a.Seq != int64(i)+2 || a.Ref != "ref" {
+				t.Errorf("got %+v", a)
+			}
+		}
+		if took := time.Since(start); took >= comesByItself {
+			t.Errorf("took %v", took)
+		}
+		p.b.want(1, unshownMost+more+1)
+	})
 }

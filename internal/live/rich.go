@@ -17,6 +17,9 @@ const (
 	helloTimeout = 10 * time.Second
 	whoPage      = 100 // people in an answer to who
 	joinedPage   = 50  // people in joined
+
+	// unshownMost is how many posts of a socket wait for their room to show them.
+	unshownMost = 64
 )
 
 // rich is one socket of the teahouse.v1 protocol.
@@ -269,6 +272,10 @@ func (r *rich) post(ctx context.Context, c *channels.Conn, ref string, f wire.Po
 		r.stored.Store(true)
 		if r.unshown = slices.DeleteFunc(r.unshown, r.shown); !r.shown(ack) {
 			r.unshown = append(r.unshown, ack)
+		}
+		if len(r.unshown) > unshownMost { // all are stored, and the room shows the first later
+			_ = c.Send(frame(r.unshown[0]))
+			r.unshown = slices.Delete(r.unshown, 0, 1)
 		}
 	}
 	login := r.author()
