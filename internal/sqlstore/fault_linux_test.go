@@ -14,16 +14,6 @@ import (
 	"github.com/teahouse-chat/teahouse/internal/sqlstore"
 )
 
-// unavailable skips a test that this machine cannot run, or fails it where
-// nothing may be skipped.
-func unavailable(t *testing.T, reason string) {
-	t.Helper()
-	if os.Getenv("TEAHOUSE_REQUIRE") == "1" {
-		t.Fatal(reason)
-	}
-	t.Skip(reason)
-}
-
 // When the disk cannot keep what was written, nobody is told that it was kept,
 // and the same post sent again is stored once. strace counts calls per thread,
 // so how many fail differs from run to run.

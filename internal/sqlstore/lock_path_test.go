@@ -10,6 +10,16 @@ import (
 	"github.com/teahouse-chat/teahouse/internal/sqlstore"
 )
 
+// unavailable skips a test that this machine cannot run, or fails it where
+// nothing may be skipped.
+func unavailable(t *testing.T, reason string) {
+	t.Helper()
+	if os.Getenv("TEAHOUSE_REQUIRE") == "1" {
+		t.Fatal(reason)
+	}
+	t.Skip(reason)
+}
+
 func TestALinkToADatabaseIsTheDatabase(t *testing.T) {
 	dir := t.TempDir()
 	file, link, backup := filepath.Join(dir, "disk", "real.db"), filepath.Join(dir, "link.db"), filepath.Join(dir, "backup")
