@@ -274,7 +274,7 @@ func (s *tails) compareSome(some []*tail, failed bool) error {
 	return nil
 }
 
-// try reads a message if there is doubt whether any can be: a store that is slow may
+// try reads a page if there is doubt whether any can be: a store that is slow may
 // well tell positions, which are numbers, and no texts.
 func (s *tails) try() error {
 	s.mu.Lock()
@@ -291,7 +291,7 @@ func (s *tails) try() error {
 	ctx, cancel := context.WithTimeout(s.ctx, readWithin)
 	defer cancel()
 	s.count.reads.Add(1)
-	_, err := s.source.Page(ctx, t.room, chat.Range{Before: -1, After: after, Around: -1, Limit: 1})
+	_, err := s.source.Page(ctx, t.room, chat.Range{Before: -1, After: after, Around: -1, Limit: chat.MaxPage})
 	if err != nil {
 		t.blame() // the next time another is tried
 		s.mu.Lock()

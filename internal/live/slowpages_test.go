@@ -11,7 +11,7 @@ import (
 	"github.com/teahouse-chat/teahouse/internal/chat/memstore"
 )
 
-// sluggish is a store whose pages take a while, and whose positions do not. The room
+// sluggish is a store whose pages take a while, and positions and single messages do not. The room
 // "never" cannot be read.
 type sluggish struct {
 	shaky
@@ -22,8 +22,12 @@ func (s *sluggish) Messages(ctx context.Context, room string, r chat.Range) (cha
 	if s.pages.Add(1); room == "never" && r.After >= 0 {
 		return chat.Page{}, errGone
 	}
+	takes := time.Duration(s.takes.Load())
+	if r.Limit == 1 {
+		takes = 0
+	}
 	select {
-	case <-time.After(time.Duration(s.takes.Load())):
+	case <-time.After(takes):
 		return s.Store.Messages(ctx, room, r)
 	case <-ctx.Done():
 		return chat.Page{}, ctx.Err()
