@@ -60,7 +60,7 @@ func registerTails(s *metrics.Set[live.Stats]) {
 	s.Gauge("teahouse_tail_behind_rooms", "Rooms whose members lack a message that is known to exist.", func(c live.Stats) float64 { return float64(c.Tails.Behind) })
 	s.Gauge("teahouse_tail_behind_seconds", "How long the worst of them has been behind.", func(c live.Stats) float64 { return c.Tails.Age.Seconds() })
 	s.Gauge("teahouse_tail_held_bytes", "Bytes of messages that wait for an older one.", func(c live.Stats) float64 { return float64(c.Tails.Held) })
-	s.Gauge("teahouse_tail_failing", "1 while the positions of rooms could not be read the last time.", func(c live.Stats) float64 { return number(c.Tails.Failing) })
+	s.Gauge("teahouse_tail_failing", "1 while the positions of rooms, or the log of one that is behind, could not be read the last time.", func(c live.Stats) float64 { return number(c.Tails.Failing) })
 	s.Counter("teahouse_tail_holes_total", "Times that a room fell behind.", func(c live.Stats) float64 { return float64(c.Tails.Holes) })
 	s.Counter("teahouse_tail_closed_total", "Times that what a room lacked came by itself, late.", func(c live.Stats) float64 { return float64(c.Tails.Closed) })
 	s.Counter("teahouse_tail_reads_total", "Pages of the log read for rooms that were behind.", func(c live.Stats) float64 { return float64(c.Tails.Reads) })
