@@ -112,27 +112,41 @@ type app struct {
 	background sync.WaitGroup // ends with the streams
 }
 
-// open builds the parts from the store upwards.
+// open builds the parts: the layer, the store and what stands on both. The layer
+// need not be reachable, so what is wrong with its setting is known before
+// anything is made.
 func open(ctx context.Context, c config.Config, log *slog.Logger) (*app, error) {
 	a := &app{config: c, log: log, metrics: metrics.New(), stopBridge: func(context.Context) {}}
-	if !c.PostgreSQL() {
-		if err := os.MkdirAll(c.Data, 0o700); err != nil {
-			return nil, fmt.Errorf("cannot make the data folder %s: choose another with --data: %w", c.Data, reason(err))
-		}
-	}
-	store, err := sqlstore.Open(ctx, c.StoreAt(), log)
-	if errors.Is(err, sqlstore.ErrAddress) {
-		return nil, &config.Wrong{Err: err}
-	}
-	if err != nil {
+	if err := a.openLayer(); err != nil {
 		return nil, err
 	}
-	a.store, a.replaced = store, store.Replaced()
+	if err := a.openStore(ctx); err != nil {
+		a.closeLayer()
+		return nil, err
+	}
 	if err := a.build(ctx); err != nil {
 		a.closeLayer()
-		return nil, errors.Join(err, store.Close())
+		return nil, errors.Join(err, a.store.Close())
 	}
 	return a, nil
+}
+
+func (a *app) openStore(ctx context.Context) error {
+	c := a.config
+	if !c.PostgreSQL() {
+		if err := os.MkdirAll(c.Data, 0o700); err != nil {
+			return fmt.Errorf("cannot make the data folder %s: choose another with --data: %w", c.Data, reason(err))
+		}
+	}
+	store, err := sqlstore.Open(ctx, c.StoreAt(), a.log)
+	if errors.Is(err, sqlstore.ErrAddress) {
+		return &config.Wrong{Err: err}
+	}
+	if err != nil {
+		return err
+	}
+	a.store, a.replaced = store, store.Replaced()
+	return nil
 }
 
 // reason is what the system said, without the path that the sentence has.
@@ -155,9 +169,6 @@ func (a *app) build(ctx context.Context) error {
 	}
 	a.streams, a.endLong = context.WithCancel(context.WithoutCancel(ctx))
 	a.limiter = limit.New(limit.Options{Off: !c.Limits, PerAddress: c.PerAddress})
-	if err := a.openLayer(); err != nil {
-		return err
-	}
 	if err := a.openBridge(settings.Epoch); err != nil {
 		return err
 	}

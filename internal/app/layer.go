@@ -29,7 +29,7 @@ func (a *app) openLayer() error {
 	}
 	if a.config.Layer != config.Memory {
 		if err := a.openBroker(); err != nil {
-			return &config.Wrong{Err: fmt.Errorf("make the layer: %w", err)}
+			return &config.Wrong{Err: fmt.Errorf("the layer cannot be used: %w", err)}
 		}
 		a.relay = live.NewRelay(live.RelayOptions{
 			Broker: a.broker, Logger: a.log,

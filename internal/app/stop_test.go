@@ -53,7 +53,7 @@ func TestAStopWhileStartingIsOrderly(t *testing.T) {
 	defer cancel()
 	var log written
 	ended := make(chan error, 1)
-	c := config.Config{Listen: "127.0.0.1:0", Store: "postgres://tea@" + silent.Addr().String() + "/tea?sslmode=disable"}
+	c := config.Config{Listen: "127.0.0.1:0", Layer: config.Memory, Store: "postgres://tea@" + silent.Addr().String() + "/tea?sslmode=disable"}
 	go func() { ended <- Run(ctx, c, io.Discard, &log) }()
 	asked, err := silent.Accept()
 	if err != nil {
