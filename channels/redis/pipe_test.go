@@ -91,14 +91,20 @@ func ask(ctx context.Context, p *pipe, commands ...command) <-chan asked {
 	return came
 }
 
-func TestEachGetsTheAnswersToWhatItAsked(t *testing.T) {
-	server := parts.Redis(t, parts.RedisOptions{})
+func connTo(t *testing.T, server *parts.RedisServer) *conn {
+	t.Helper()
 	h, err := parseHost(at(server)[0])
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := newConn(h, nil, nil)
-	defer c.close()
+	t.Cleanup(c.close)
+	return c
+}
+
+func TestEachGetsTheAnswersToWhatItAsked(t *testing.T) {
+	server := parts.Redis(t, parts.RedisOptions{})
+	c := connTo(t, server)
 	var all sync.WaitGroup
 	for i := range 20 {
 		all.Go(func() {
@@ -211,12 +217,7 @@ func TestAnAnswerThatNobodyAskedForEndsTheConnection(t *testing.T) {
 
 func TestAScriptIsSentAgainToAServerThatForgotIt(t *testing.T) {
 	server := parts.Redis(t, parts.RedisOptions{})
-	h, err := parseHost(at(server)[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := newConn(h, nil, nil)
-	defer c.close()
+	c := connTo(t, server)
 	add := newScript("return ARGV[1] + KEYS[1]")
 	for i := range 4 {
 		if i == 2 {
@@ -236,12 +237,7 @@ func TestAScriptIsSentAgainToAServerThatForgotIt(t *testing.T) {
 
 func TestLinksThatWaitInRedisAreUsedAgain(t *testing.T) {
 	server := parts.Redis(t, parts.RedisOptions{})
-	h, err := parseHost(at(server)[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := newConn(h, nil, nil)
-	defer c.close()
+	c := connTo(t, server)
 	borrow := func() *link {
 		l, err := c.borrow(t.Context())
 		if err != nil {

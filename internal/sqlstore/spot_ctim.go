@@ -2,20 +2,6 @@
 
 package sqlstore
 
-import (
-	"os"
-	"syscall"
-)
+import "syscall"
 
-// spotOf is where a file is, if the system tells.
-func spotOf(f *os.File) (spot, bool) {
-	info, err := f.Stat()
-	if err != nil {
-		return spot{}, false
-	}
-	known, ok := info.Sys().(*syscall.Stat_t)
-	if !ok {
-		return spot{}, false
-	}
-	return spot{inode: known.Ino, changed: known.Ctim.Nano()}, true
-}
+func changedAt(s *syscall.Stat_t) int64 { return s.Ctim.Nano() }

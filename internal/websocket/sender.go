@@ -50,28 +50,32 @@ type RunWriter interface{ Write(run []byte) error }
 
 // Write is Write of each of n connections; their errors are their own business.
 func (s *Sender) Write(run []byte, n int, to func(i int) RunWriter) {
-	var r *ring
+	i := 0
 	if n >= sendTogether && len(run) > 0 {
-		r = s.take()
+		i = s.together(run, n, to)
 	}
+	for ; i < n; i++ {
+		_ = to(i).Write(run)
+	}
+}
+
+// together writes through a ring, if there is one, and returns the first
+// connection that it has not dealt with.
+func (s *Sender) together(run []byte, n int, to func(i int) RunWriter) (next int) {
+	r := s.take()
 	if r == nil {
-		for i := range n {
-			_ = to(i).Write(run)
-		}
-		return
+		return 0
 	}
-	i, err := 0, error(nil)
-	for i < n && err == nil {
-		i, err = r.write(run, i, n, to)
+	var err error
+	for next < n && err == nil {
+		next, err = r.write(run, next, n, to)
 	}
 	if err != nil {
 		r.close()
 		r = s.without()
 	}
 	s.rings <- r
-	for ; i < n; i++ {
-		_ = to(i).Write(run)
-	}
+	return next
 }
 
 // batch is what one call to the system is for.
