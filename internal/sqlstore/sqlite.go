@@ -35,6 +35,7 @@ var sqlite = dialect{
 	param:    func(int) string { return "?" },
 	among:    `IN (SELECT value FROM json_each($1))`,
 	names:    jsonList,
+	chunks:   true,
 	maxRows:  64,
 	readers:  4,
 	connect:  connectSQLite,

@@ -115,6 +115,7 @@ type dialect struct {
 	param      func(n int) string                                              // placeholder of the nth argument in generated statements
 	among      string                                                          // condition: a column is among the texts in $1, which names makes
 	names      func(texts []string) any                                        // the argument of among
+	chunks     bool                                                            // a room's log is in chunks, see chunk.go; else each message is a row
 	maxRows    int                                                             // most rows in one generated statement, a power of two
 	readers    int                                                             // reading connections at most
 	patience   time.Duration                                                   // a call takes at most; 0 where there is no network
