@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/teahouse-chat/teahouse/internal/chat"
-	"github.com/teahouse-chat/teahouse/internal/planted"
 )
 
 // appending is one Append on its way.
@@ -21,9 +20,12 @@ type appending struct {
 	rooms   []*roomRow
 	roomOf  []*roomRow             // of each draft
 	names   map[chat.UserID]string // of authors who are stored
-	careful bool                   // look nonces up, since some were stored before
 
-	stored map[nonceKey]chat.Message // what careful found, without authors' names
+	// of rows
+	careful bool                      // look nonces up, since some were stored before
+	stored  map[nonceKey]chat.Message // what careful found, without authors' names
+
+	known *known // of chunks
 }
 
 // roomRow is a room as it will be when the batch is stored.
@@ -32,11 +34,10 @@ type roomRow struct {
 	id, lastSeq, lastAt int64
 	from                int   // place of the first draft that finds the room
 	fresh               []int // new messages, by their places in the batch
+	known               *knownRoom
 }
 
-// Append implements chat.Store. It hopes that no nonce was stored before and
-// inserts whole batches; when the hope fails, which the count of inserted rows
-// tells, it starts again and looks the nonces up.
+// Append implements chat.Store.
 //
 // Several servers may append at once. What a transaction locks, it locks in one
 // order, so that none waits in a circle: rooms that exist, by their names; rooms
@@ -46,16 +47,21 @@ func (s *Store) Append(ctx context.Context, batch []chat.Draft) ([]chat.Appended
 	if len(batch) == 0 {
 		return nil, s.tryToWrite(ctx)
 	}
-	var results []chat.Appended
+	var a *appending
 	err := s.write(ctx, func(ctx context.Context, w *writer, again bool) error {
-		a := &appending{w: w, batch: batch, results: make([]chat.Appended, len(batch)), careful: again}
-		results = a.results
+		a = &appending{w: w, batch: batch, results: make([]chat.Appended, len(batch)), careful: again}
+		if s.dialect.chunks {
+			a.known, s.known = s.known, nil // which comes back with the commit
+		}
 		return a.run(ctx)
-	}, func() { s.noteMark(results) })
+	}, func() {
+		s.known = a.known
+		s.noteMark(a.results)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("appending %d messages: %w", len(batch), err)
 	}
-	return results, nil
+	return a.results, nil
 }
 
 // tryToWrite is a transaction that needs all that a batch needs: a database that
@@ -70,19 +76,23 @@ func (s *Store) tryToWrite(ctx context.Context) error {
 	return nil
 }
 
+// step is a part of an Append.
+type step struct {
+	doing string
+	do    func(context.Context) error
+}
+
 func (a *appending) run(ctx context.Context) error {
-	for _, step := range []struct {
-		doing string
-		do    func(context.Context) error
-	}{
+	log := a.rowSteps()
+	if a.w.dialect.chunks {
+		log = a.chunkSteps()
+	}
+	for _, step := range slices.Concat([]step{
 		{"reading rooms", a.loadRooms},
 		{"making rooms", a.makeRooms},
 		{"reading authors", a.loadNames},
 		{"storing authors", a.saveAuthors},
-		{"looking nonces up", a.loadNonces},
-		{"inserting messages", a.insert},
-		{"updating rooms", a.saveRooms},
-	} {
+	}, log, []step{{"updating rooms", a.saveRooms}}) {
 		if err := step.do(ctx); err != nil {
 			return fmt.Errorf("%s: %w", step.doing, err)
 		}
@@ -108,9 +118,11 @@ func (a *appending) loadRooms(ctx context.Context) error {
 		a.roomOf[i] = r
 	}
 	slices.SortFunc(a.rooms, func(x, y *roomRow) int { return cmp.Compare(x.slug, y.slug) })
-	slugs := make([]any, len(a.rooms))
-	for i, r := range a.rooms {
-		slugs[i] = r.slug
+	slugs := make([]any, 0, len(a.rooms))
+	for _, r := range a.rooms {
+		if !a.recall(r) {
+			slugs = append(slugs, r.slug)
+		}
 	}
 	const head = `SELECT slug, id, last_seq, last_at FROM rooms WHERE slug IN (`
 	return a.w.selectIn(ctx, list{head, "?", ")" + a.w.dialect.lockRooms}, slugs, func(rows *sql.Rows) error {
@@ -157,8 +169,14 @@ func (a *appending) loadNames(ctx context.Context) error {
 	asked := make(map[chat.UserID]bool)
 	var ids []any
 	for i := range a.batch {
-		if id := a.batch[i].Author.ID; !asked[id] {
-			asked[id] = true
+		id := a.batch[i].Author.ID
+		if asked[id] {
+			continue
+		}
+		asked[id] = true
+		if name, known := a.recallName(id); known {
+			a.names[id] = name
+		} else {
 			ids = append(ids, int64(id))
 		}
 	}
@@ -247,118 +265,6 @@ func scanAll(ctx context.Context, stmt *sql.Stmt, args []any, scan func(*sql.Row
 		}
 	}
 	return rows.Err()
-}
-
-// nonceKey is what a nonce is unique for.
-type nonceKey struct {
-	room   int64
-	author chat.UserID
-	nonce  string
-}
-
-// loadNonces looks for drafts that were stored before, when it has to be careful.
-func (a *appending) loadNonces(ctx context.Context) error {
-	if !a.careful {
-		return nil
-	}
-	a.stored = make(map[nonceKey]chat.Message)
-	var keys []any
-	for i := range a.batch {
-		if d := &a.batch[i]; !a.roomless(i) {
-			keys = append(keys, a.roomOf[i].id, int64(d.Author.ID), d.Nonce)
-		}
-	}
-	const head = `SELECT room_id, author_id, nonce, seq, body, created_at FROM messages
-		WHERE (room_id, author_id, nonce) IN (VALUES `
-	const group = `(CAST(? AS BIGINT),CAST(? AS BIGINT),CAST(? AS TEXT))`
-	return a.w.selectIn(ctx, list{head, group, ")"}, keys, func(rows *sql.Rows) error {
-		var k nonceKey
-		var m chat.Message
-		var millis int64
-		if err := rows.Scan(&k.room, &k.author, &k.nonce, &m.Seq, &m.Text, &millis); err != nil {
-			return err
-		}
-		m.At, m.Author.ID, m.Nonce = fromMillis(millis), k.author, k.nonce
-		a.stored[k] = m
-		return nil
-	})
-}
-
-// number answers each draft: a new message gets its room's next number.
-func (a *appending) number() {
-	for i := range a.batch {
-		d, room := &a.batch[i], a.roomOf[i]
-		if a.roomless(i) {
-			a.results[i].Err = chat.ErrNoRoom
-			continue
-		}
-		author := chat.User{ID: d.Author.ID, Name: a.names[d.Author.ID]}
-		key := nonceKey{room.id, d.Author.ID, d.Nonce}
-		if m, repeated := a.stored[key]; repeated {
-			m.Author = author
-			if m.Text != d.Text {
-				a.results[i].Err = chat.ErrNonceConflict
-			} else {
-				a.results[i] = chat.Appended{Message: m, Duplicate: true}
-				if planted.RetryAnswersNewest {
-					a.results[i].Message.Seq = room.lastSeq
-				}
-			}
-			continue
-		}
-		room.lastSeq++
-		room.lastAt = max(room.lastAt, d.At.UnixMilli())
-		room.fresh = append(room.fresh, i)
-		m := chat.Message{Seq: room.lastSeq, Author: author, Nonce: d.Nonce, Text: d.Text, At: fromMillis(room.lastAt)}
-		a.results[i].Message = m
-		if a.careful {
-			a.stored[key] = m
-		}
-	}
-}
-
-// insert numbers and stores the new messages, in statements of maxRows, half as
-// many, ..., 1 rows. They go room by room: rows that lie together in the database
-// then share its pages while these are at hand, which a large batch of many
-// rooms gains much from.
-func (a *appending) insert(ctx context.Context) error {
-	a.number()
-	slices.SortFunc(a.rooms, func(x, y *roomRow) int { return cmp.Compare(x.id, y.id) })
-	fresh := make([]int, 0, len(a.batch))
-	for _, r := range a.rooms {
-		fresh = append(fresh, r.fresh...)
-	}
-	const head = `INSERT INTO messages (room_id, seq, author_id, nonce, body, created_at) VALUES `
-	tail := ` ON CONFLICT (room_id, author_id, nonce) DO NOTHING`
-	if planted.NonceNotUnique {
-		tail = ""
-	}
-	for size := a.w.dialect.maxRows; len(fresh) > 0; {
-		if len(fresh) < size {
-			size /= 2
-			continue
-		}
-		args := a.w.args[:0]
-		for _, i := range fresh[:size] {
-			m := &a.results[i].Message
-			args = append(args, a.roomOf[i].id, m.Seq, int64(m.Author.ID), m.Nonce, m.Text, m.At.UnixMilli())
-		}
-		a.w.args, fresh = args, fresh[size:]
-		stmt, err := a.w.prepared(ctx, head, "(?,?,?,?,?,?)", tail, size)
-		if err != nil {
-			return err
-		}
-		result, err := stmt.ExecContext(ctx, args...)
-		if err != nil {
-			return err
-		}
-		if n, err := result.RowsAffected(); err != nil {
-			return fmt.Errorf("counting rows: %w", err)
-		} else if n != int64(size) {
-			return errAgain
-		}
-	}
-	return nil
 }
 
 // saveRooms stores where the logs of the rooms end now.

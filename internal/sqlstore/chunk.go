@@ -1,6 +1,8 @@
 package sqlstore
 
 import (
+	"context"
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -59,6 +61,62 @@ func appendText(b []byte, s string) []byte {
 }
 
 const hexDigits = "0123456789abcdef"
+
+// chunker makes chunks of messages of one room that follow one another.
+type chunker struct {
+	room, first int64
+	count       int
+	buf         []byte
+}
+
+// add adds a message, and to rows what is full with it: ids and chunks in turn.
+func (c *chunker) add(rows []any, m *chat.Message) []any {
+	if c.count == 0 {
+		c.first, c.buf = m.Seq, c.buf[:0]
+	}
+	c.buf = appendMessage(c.buf, m)
+	if c.count++; c.count == chunkMessages || len(c.buf) >= chunkBytes {
+		return c.end(rows)
+	}
+	return rows
+}
+
+// end adds to rows what is left.
+func (c *chunker) end(rows []any) []any {
+	if c.count == 0 {
+		return rows
+	}
+	c.buf, c.count = append(c.buf, ']'), 0
+	return append(rows, chunkID(c.room, c.first), string(c.buf))
+}
+
+// saveChunks stores the rows of a chunker.
+var saveChunks = list{`INSERT INTO chunks (id, messages) VALUES `, "(?,?)", ""}
+
+// eachMessage calls f for the messages of a room after one seq up to another.
+func (w *writer) eachMessage(ctx context.Context, room, after, upTo int64, f func(chat.Message)) error {
+	const query = `SELECT id, messages FROM chunks WHERE id BETWEEN
+		coalesce((SELECT max(id) FROM chunks WHERE id BETWEEN $1 AND $2), $2) AND $3 ORDER BY id`
+	stmt, err := w.prepared(ctx, query, "", "", 0)
+	if err != nil {
+		return err
+	}
+	args := []any{chunkID(room, 0), chunkID(room, after+1), chunkID(room, upTo)}
+	return scanAll(ctx, stmt, args, func(rows *sql.Rows) error {
+		var id int64
+		var chunk string
+		if err := rows.Scan(&id, &chunk); err != nil {
+			return err
+		}
+		seq := id & maxSeq
+		return readChunk(chunk, func(m chat.Message) {
+			if m.Seq = seq; m.Seq > after && m.Seq <= upTo {
+				f(m)
+			}
+			seq++
+		})
+	})
+}
 
 // readChunk calls f for each message of a chunk, in order; the messages have no
 // seq, and their authors no name. It knows what appendMessage writes, and what

@@ -96,6 +96,7 @@ type Store struct {
 	writer *writer // nil after a failure, until the next write
 	before string  // session of the writer that failed
 	mark   *mark   // nil for PostgreSQL
+	known  *known  // nil for PostgreSQL, and after a failure
 	closed bool
 }
 
@@ -169,6 +170,9 @@ func (s *Store) serve(ctx context.Context, at string) error {
 		return err
 	}
 	if err := s.upgrade(ctx); err != nil {
+		return err
+	}
+	if err := s.fileRest(ctx); err != nil {
 		return err
 	}
 	if err := s.dialect.meet(ctx, s); err != nil {

@@ -286,6 +286,9 @@ func (s *Store) SaveUser(ctx context.Context, u chat.User, l *chat.Login) error 
 		return s.write(ctx, func(ctx context.Context, w *writer, _ bool) error {
 			const save = `INSERT INTO users (id, name, created_at) VALUES ($1, $2, $3)
 				ON CONFLICT (id) DO UPDATE SET name = excluded.name`
+			if s.known != nil {
+				s.known.forgetName(u.ID)
+			}
 			if err := w.exec(ctx, save, int64(u.ID), u.Name, now.UnixMilli()); err != nil {
 				return err
 			}

@@ -1,0 +1,232 @@
+package sqlstore
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/teahouse-chat/teahouse/internal/chat"
+	"github.com/teahouse-chat/teahouse/internal/planted"
+)
+
+// chunkSteps store messages as chunks. Only this server writes, so what it knows
+// of rooms stays true, and tells of nearly every nonce that it is new.
+func (a *appending) chunkSteps() []step {
+	return []step{{"looking nonces up", a.meetRooms}, {"numbering messages", a.numberChunks}, {"inserting messages", a.insertChunks}, {"filing nonces", a.file}}
+}
+
+// recall fills a room's row with what is known of it.
+func (a *appending) recall(r *roomRow) bool {
+	if a.known == nil {
+		return false
+	}
+	if r.known = a.known.room(r.slug); r.known == nil {
+		return false
+	}
+	r.id, r.lastSeq, r.lastAt, r.from = r.known.id, r.known.lastSeq, r.known.lastAt, 0
+	return true
+}
+
+func (a *appending) recallName(id chat.UserID) (name string, known bool) {
+	if a.known == nil {
+		return "", false
+	}
+	return a.known.name(id)
+}
+
+// meetRooms learns what is not known of rooms and people.
+func (a *appending) meetRooms(ctx context.Context) error {
+	if a.known == nil {
+		a.known = newKnown()
+	}
+	for id, name := range a.names {
+		if _, known := a.known.name(id); !known {
+			a.known.setName(id, name)
+		}
+	}
+	for _, r := range a.rooms {
+		if r.id == 0 || r.known != nil {
+			continue
+		}
+		r.known = &knownRoom{id: r.id, lastAt: r.lastAt, authors: make(map[chat.UserID]*filter)}
+		stmt, err := a.w.prepared(ctx, `SELECT filed FROM rooms WHERE id = $1`, "", "", 0)
+		if err != nil {
+			return err
+		}
+		if err := stmt.QueryRowContext(ctx, r.id).Scan(&r.known.filed); err != nil {
+			return err
+		}
+		r.known.lastSeq = r.known.filed
+		err = a.w.eachMessage(ctx, r.id, r.known.filed, r.lastSeq, func(m chat.Message) {
+			r.known.newest = append(r.known.newest, nonceOf{m.Author.ID, keyOf(m.Nonce)})
+			r.known.lastSeq = m.Seq
+		})
+		if err != nil {
+			return err
+		}
+		if r.known.lastSeq != r.lastSeq {
+			return fmt.Errorf("%w: the messages after number %d of the room %q are missing", ErrDamaged, r.known.lastSeq, r.slug)
+		}
+		a.known.addRoom(r.slug, r.known)
+	}
+	return nil
+}
+
+// numberChunks answers each draft: a new message gets its room's next number.
+func (a *appending) numberChunks(ctx context.Context) error {
+	for i := range a.batch {
+		d, room := &a.batch[i], a.roomOf[i]
+		if a.roomless(i) {
+			a.results[i].Err = chat.ErrNoRoom
+			continue
+		}
+		key := keyOf(d.Nonce)
+		repeated, m, err := a.repeats(ctx, i, key)
+		if err != nil {
+			return err
+		}
+		author := chat.User{ID: d.Author.ID, Name: a.names[d.Author.ID]}
+		if repeated {
+			m.Author = author
+			a.results[i] = answerRepeated(m, d, room.known.lastSeq)
+			continue
+		}
+		room.known.add(d.Author.ID, key)
+		room.known.lastAt = max(room.known.lastAt, d.At.UnixMilli())
+		room.lastSeq, room.lastAt = room.known.lastSeq, room.known.lastAt
+		room.fresh = append(room.fresh, i)
+		a.results[i].Message = chat.Message{Seq: room.lastSeq, Author: author, Nonce: d.Nonce, Text: d.Text, At: fromMillis(room.lastAt)}
+	}
+	return nil
+}
+
+// answerRepeated answers a draft whose nonce message m has.
+func answerRepeated(m chat.Message, d *chat.Draft, last int64) chat.Appended {
+	if m.Text != d.Text {
+		return chat.Appended{Err: chat.ErrNonceConflict}
+	}
+	if planted.RetryAnswersNewest {
+		m.Seq = last
+	}
+	return chat.Appended{Message: m, Duplicate: true}
+}
+
+// repeats finds the message that has a draft's nonce, if there is one.
+func (a *appending) repeats(ctx context.Context, i int, key uint64) (found bool, m chat.Message, err error) {
+	d, room := &a.batch[i], a.roomOf[i]
+	if room.known.authors[d.Author.ID] == nil {
+		if err := a.meetAuthor(ctx, room.known, d.Author.ID); err != nil {
+			return false, m, err
+		}
+	}
+	if !room.known.authors[d.Author.ID].has(key) || planted.NonceNotUnique {
+		return false, m, nil
+	}
+	for _, seqsOf := range []func(context.Context, *knownRoom, nonceOf) ([]int64, error){newestOf, a.filedOf} {
+		seqs, err := seqsOf(ctx, room.known, nonceOf{d.Author.ID, key})
+		if err != nil {
+			return false, m, err
+		}
+		for _, seq := range seqs {
+			m, err := a.message(ctx, room, seq)
+			if err != nil || m.Author.ID == d.Author.ID && m.Nonce == d.Nonce {
+				return err == nil, m, err
+			}
+		}
+	}
+	return false, m, nil
+}
+
+// newestOf are the numbers of the messages that are not filed and have an author's key.
+func newestOf(_ context.Context, room *knownRoom, n nonceOf) (seqs []int64, _ error) {
+	for i, m := range room.newest {
+		if m == n {
+			seqs = append(seqs, room.filed+1+int64(i))
+		}
+	}
+	return seqs, nil
+}
+
+// filedOf are the numbers of the other messages that have it.
+func (a *appending) filedOf(ctx context.Context, room *knownRoom, n nonceOf) (seqs []int64, err error) {
+	if room.filed > 0 {
+		err = a.w.eachFiled(ctx, room.id, n.author, func(key uint64, seq int64) {
+			if key == n.key {
+				seqs = append(seqs, seq)
+			}
+		})
+	}
+	return seqs, err
+}
+
+// meetAuthor learns all nonces of an author in a room.
+func (a *appending) meetAuthor(ctx context.Context, room *knownRoom, author chat.UserID) error {
+	var filed []uint64
+	if room.filed > 0 {
+		err := a.w.eachFiled(ctx, room.id, author, func(key uint64, _ int64) { filed = append(filed, key) })
+		if err != nil {
+			return err
+		}
+	}
+	f := newFilter(len(filed))
+	for _, key := range filed {
+		f.add(key)
+	}
+	for _, n := range room.newest {
+		if n.author == author {
+			f.add(n.key)
+		}
+	}
+	room.authors[author] = f
+	room.filters += f.bytes()
+	return nil
+}
+
+// message reads one message, which may be of this batch.
+func (a *appending) message(ctx context.Context, room *roomRow, seq int64) (m chat.Message, err error) {
+	if stored := room.lastSeq - int64(len(room.fresh)); seq > stored {
+		return a.results[room.fresh[seq-stored-1]].Message, nil
+	}
+	err = a.w.eachMessage(ctx, room.id, seq-1, seq, func(found chat.Message) { m = found })
+	if err == nil && m.Seq != seq {
+		err = fmt.Errorf("%w: number %d of the room %q is missing", ErrDamaged, seq, room.slug)
+	}
+	return m, err
+}
+
+// insertChunks stores the new messages, room by room.
+func (a *appending) insertChunks(ctx context.Context) error {
+	slices.SortFunc(a.rooms, func(x, y *roomRow) int { return cmp.Compare(x.id, y.id) })
+	rows := a.w.args[:0]
+	var chunk []byte
+	for _, r := range a.rooms {
+		if r.id > maxRoom || r.lastSeq > maxSeq {
+			return errors.New("the database is full: it cannot number so many rooms or messages")
+		}
+		c := chunker{room: r.id, buf: chunk}
+		for _, i := range r.fresh {
+			rows = c.add(rows, &a.results[i].Message)
+		}
+		rows = c.end(rows)
+		chunk = c.buf
+	}
+	a.w.args = rows
+	return a.w.insertAll(ctx, saveChunks, rows)
+}
+
+// file files the nonces of rooms that have enough of them.
+func (a *appending) file(ctx context.Context) error {
+	for _, r := range a.rooms {
+		if r.known == nil || len(r.known.newest) < fileAt {
+			continue
+		}
+		if err := a.w.file(ctx, r.id, r.known.filed, r.known.newest); err != nil {
+			return err
+		}
+		r.known.filed, r.known.newest = r.known.lastSeq, r.known.newest[:0]
+	}
+	a.known.age()
+	return nil
+}

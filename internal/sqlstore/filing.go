@@ -1,0 +1,122 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/teahouse-chat/teahouse/internal/chat"
+)
+
+// Nonces are unique for ever. Those of a room's newest messages are read from its
+// chunks, and those of older ones are filed: by author, so that who posts for the
+// first time since the server was started costs a look at what is theirs alone.
+const (
+	fileAt   = 1024     // newest messages, after which a room's nonces are filed
+	fileMany = 8 * 1024 // messages whose nonces one transaction files when the store is opened
+)
+
+var saveNonces = list{`INSERT INTO nonces (room_id, author_id, first, keys) VALUES `, "(?,?,?,?)", ""}
+
+// file files the nonces of a room's messages after one seq.
+func (w *writer) file(ctx context.Context, room, after int64, nonces []nonceOf) error {
+	byAuthor := make(map[chat.UserID][]byte)
+	var authors []chat.UserID
+	for i, n := range nonces {
+		keys := byAuthor[n.author]
+		if keys == nil {
+			authors = append(authors, n.author)
+		}
+		keys = binary.BigEndian.AppendUint64(keys, n.key)
+		byAuthor[n.author] = binary.BigEndian.AppendUint64(keys, uint64(after+1+int64(i)))
+	}
+	slices.Sort(authors)
+	rows := w.args[:0]
+	for _, author := range authors {
+		keys := byAuthor[author]
+		rows = append(rows, room, int64(author), int64(binary.BigEndian.Uint64(keys[8:])), keys)
+	}
+	w.args = rows
+	if err := w.insertAll(ctx, saveNonces, rows); err != nil {
+		return err
+	}
+	return w.exec(ctx, `UPDATE rooms SET filed = $2 WHERE id = $1`, room, after+int64(len(nonces)))
+}
+
+// eachFiled calls f for an author's nonces in a room that are filed.
+func (w *writer) eachFiled(ctx context.Context, room int64, author chat.UserID, f func(key uint64, seq int64)) error {
+	const query = `SELECT keys FROM nonces WHERE room_id = $1 AND author_id = $2`
+	stmt, err := w.prepared(ctx, query, "", "", 0)
+	if err != nil {
+		return err
+	}
+	return scanAll(ctx, stmt, []any{room, int64(author)}, func(rows *sql.Rows) error {
+		var keys sql.RawBytes
+		if err := rows.Scan(&keys); err != nil {
+			return err
+		}
+		if len(keys)%16 != 0 {
+			return fmt.Errorf("%w: the nonces of author %d in room number %d", ErrDamaged, author, room)
+		}
+		for ; len(keys) > 0; keys = keys[16:] {
+			f(binary.BigEndian.Uint64(keys), int64(binary.BigEndian.Uint64(keys[8:])))
+		}
+		return nil
+	})
+}
+
+// unfiled is a room with more messages to file than one that is served ever has.
+type unfiled struct{ room, filed, last int64 }
+
+// fileRest files what a server that runs would have filed: after an upgrade, and
+// of a copy.
+func (s *Store) fileRest(ctx context.Context) error {
+	if !s.dialect.chunks {
+		return nil
+	}
+	w, start := s.writer, time.Now()
+	var rest []unfiled
+	stmt, err := w.prepared(ctx, `SELECT id, filed, last_seq FROM rooms WHERE last_seq - filed >= $1`, "", "", 0)
+	if err == nil {
+		err = scanAll(ctx, stmt, []any{2 * fileAt}, func(rows *sql.Rows) error {
+			var u unfiled
+			err := rows.Scan(&u.room, &u.filed, &u.last)
+			rest = append(rest, u)
+			return err
+		})
+	}
+	for _, u := range rest {
+		for err == nil && u.filed < u.last {
+			err = inTransaction(ctx, s.dialect, w.conn, func() (err error) {
+				u.filed, err = w.fileNext(ctx, u)
+				return err
+			})
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("filing nonces: %w", err)
+	}
+	if len(rest) > 0 {
+		s.log.Info("filed the nonces of old messages", "rooms", len(rest), "took", time.Since(start).Round(time.Millisecond))
+	}
+	return nil
+}
+
+// fileNext files the next nonces of a room, and tells how far.
+func (w *writer) fileNext(ctx context.Context, u unfiled) (filed int64, err error) {
+	var nonces []nonceOf
+	upTo := min(u.filed+fileMany, u.last)
+	err = w.eachMessage(ctx, u.room, u.filed, upTo, func(m chat.Message) {
+		nonces = append(nonces, nonceOf{m.Author.ID, keyOf(m.Nonce)})
+	})
+	if err == nil && int64(len(nonces)) != upTo-u.filed {
+		err = fmt.Errorf("%w: messages of room number %d are missing", ErrDamaged, u.room)
+	}
+	if err != nil {
+		return 0, err
+	}
+	return upTo, w.file(ctx, u.room, u.filed, nonces)
+}

@@ -1,0 +1,188 @@
+package sqlstore
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+
+	"github.com/teahouse-chat/teahouse/internal/chat"
+)
+
+// known is what the one server of a SQLite database remembers of it, so that a
+// post needs no look at what is stored: where the logs of rooms end, the names of
+// people, and of each author in each room which nonces were surely never used.
+//
+// It belongs to the transaction that has taken it from the store, and comes back
+// with the commit: what a transaction that failed has changed is forgotten with
+// all else. Rooms and people that are not asked for leave it again.
+type known struct {
+	young, old generation
+}
+
+// knownBytes is about what a generation may hold.
+const knownBytes = 16 << 20
+
+// generation holds what was asked for since it began.
+type generation struct {
+	rooms map[string]*knownRoom // by slug
+	names map[chat.UserID]string
+	bytes int
+}
+
+func newGeneration() generation {
+	return generation{rooms: make(map[string]*knownRoom), names: make(map[chat.UserID]string)}
+}
+
+func newKnown() *known { return &known{young: newGeneration(), old: newGeneration()} }
+
+// age begins a new generation when this one is full: then the one before goes.
+func (k *known) age() {
+	if k.young.bytes > knownBytes {
+		k.young, k.old = newGeneration(), k.young
+	}
+}
+
+// room is nil for a room that is not known.
+func (k *known) room(slug string) *knownRoom {
+	r := k.young.rooms[slug]
+	if r == nil {
+		if r = k.old.rooms[slug]; r != nil {
+			delete(k.old.rooms, slug)
+			k.addRoom(slug, r)
+		}
+	}
+	return r
+}
+
+func (k *known) addRoom(slug string, r *knownRoom) {
+	k.young.rooms[slug] = r
+	k.young.bytes += r.bytes()
+}
+
+func (k *known) name(id chat.UserID) (name string, ok bool) {
+	if name, ok = k.young.names[id]; !ok {
+		if name, ok = k.old.names[id]; ok {
+			k.setName(id, name)
+		}
+	}
+	return name, ok
+}
+
+func (k *known) setName(id chat.UserID, name string) {
+	k.young.names[id] = name
+	k.young.bytes += len(name) + 64 // of the map
+}
+
+// forgetName is for a person who may get another name.
+func (k *known) forgetName(id chat.UserID) {
+	delete(k.young.names, id)
+	delete(k.old.names, id)
+}
+
+// knownRoom is what is known of a room. Its newest messages are those that are
+// not filed yet, see file: all of them are known.
+type knownRoom struct {
+	id, lastSeq, lastAt, filed int64
+
+	newest  []nonceOf               // of message filed+1, filed+2, ...
+	authors map[chat.UserID]*filter // with all nonces of these authors
+	filters int                     // bytes
+}
+
+// nonceOf is who used a nonce, and its key.
+type nonceOf struct {
+	author chat.UserID
+	key    uint64
+}
+
+func (r *knownRoom) bytes() int { return 512 + 16*cap(r.newest) + 64*len(r.authors) + r.filters }
+
+// add remembers the nonce of the room's next message, by an author who is known.
+func (r *knownRoom) add(author chat.UserID, key uint64) {
+	r.filters += r.authors[author].add(key)
+	r.newest = append(r.newest, nonceOf{author, key})
+	r.lastSeq++
+}
+
+// keyOf is eight bytes of a hash of a nonce: few enough to keep, and too many to
+// find two nonces with one key by chance, or a third by trying. Two that have one
+// are told apart by their messages.
+func keyOf(nonce string) uint64 {
+	sum := sha256.Sum256([]byte(nonce))
+	return binary.BigEndian.Uint64(sum[:])
+}
+
+// filter tells of a key that it was surely not added, or perhaps was: a Bloom
+// filter of 32 to 64 bits a key, in layers, each twice as large as the one before.
+// Of keys that were not added, one in 10,000 is taken for one that was.
+type filter struct {
+	layers [][]uint64
+	room   int // keys that the last layer can take
+}
+
+const (
+	filterProbes = 8
+	filterFirst  = 32 // keys in the first layer
+)
+
+// newFilter makes a filter that takes so many keys in its first layer.
+func newFilter(keys int) *filter {
+	f := new(filter)
+	f.grow(keys)
+	return f
+}
+
+func (f *filter) bytes() (n int) {
+	for _, layer := range f.layers {
+		n += 8 * len(layer)
+	}
+	return n
+}
+
+// grow adds a layer for at least so many keys.
+func (f *filter) grow(keys int) (bytes int) {
+	f.room = filterFirst
+	for f.room < keys {
+		f.room *= 2
+	}
+	f.layers = append(f.layers, make([]uint64, f.room/2)) // 32 bits a key
+	return f.room * 4
+}
+
+// add adds a key, and tells by how many bytes the filter has grown for it.
+func (f *filter) add(key uint64) (bytes int) {
+	last := f.layers[len(f.layers)-1]
+	if f.room == 0 {
+		bytes = f.grow(4 * len(last))
+		last = f.layers[len(f.layers)-1]
+	}
+	f.room--
+	mask := uint64(len(last))*64 - 1
+	for range filterProbes {
+		last[key&mask>>6] |= 1 << (key & 63)
+		key = nextProbe(key)
+	}
+	return bytes
+}
+
+// has tells whether a key was perhaps added.
+func (f *filter) has(key uint64) bool {
+	for _, layer := range f.layers {
+		mask, bit, found := uint64(len(layer))*64-1, key, true
+		for range filterProbes {
+			if found = layer[bit&mask>>6]&(1<<(bit&63)) != 0; !found {
+				break
+			}
+			bit = nextProbe(bit)
+		}
+		if found {
+			return true
+		}
+	}
+	return false
+}
+
+// nextProbe mixes a key for the next of its bits.
+func nextProbe(key uint64) uint64 {
+	key *= 0x9e3779b97f4a7c15 // 2^64 divided by the golden ratio
+	return key ^ key>>32
+}
