@@ -33,7 +33,8 @@ func saidAt(t *testing.T, s *server.Server, room string, at func(seq int) time.T
 		t.Fatal(err)
 	}
 	for seq := 1; seq <= n; seq++ {
-		const change = `UPDATE messages SET created_at = $1 WHERE seq = $2 AND room_id = (SELECT id FROM rooms WHERE slug = $3)`
+		const change = `UPDATE chunks SET messages = json_set(messages, '$[' || ($2 - (id & 0xFFFFFFFFF)) || '][1]', $1)
+			WHERE id = (SELECT max(c.id) FROM chunks c JOIN rooms r ON c.id BETWEEN r.id << 36 AND r.id << 36 | $2 WHERE r.slug = $3)`
 		if _, err := tx.Exec(change, at(seq).UnixMilli(), seq, room); err != nil {
 			t.Fatal(err)
 		}

@@ -119,9 +119,9 @@ func grow(t *testing.T, data string) {
 		`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100)
 			INSERT INTO rooms (slug, last_seq, last_at) SELECT 'room ' || i, 1000, 1000 + i FROM n`,
 		`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
-			INSERT INTO messages (room_id, seq, author_id, nonce, body, created_at)
-			SELECT r.id, i, 7, 'n' || i, 'Message ' || i || ' of those that were said here, about as long as most.', 1000
-			FROM rooms r, n WHERE r.slug LIKE 'room %'`,
+			INSERT INTO chunks (id, messages)
+			SELECT r.id << 36 | min(i), json_group_array(json_array(7, 1000, 'n' || i, 'Message ' || i || ' of those that were said here, about as long as most.') ORDER BY i)
+			FROM rooms r, n WHERE r.slug LIKE 'room %' GROUP BY r.id, (i - 1) / 64`,
 	} {
 		if _, err := db.ExecContext(t.Context(), statement); err != nil {
 			t.Fatal(err)
