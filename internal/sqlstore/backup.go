@@ -13,6 +13,8 @@ import (
 	"time"
 
 	driversqlite "modernc.org/sqlite"
+
+	"github.com/teahouse-chat/teahouse/internal/chat"
 )
 
 // Reasons why a backup is not made or not read, besides those of Open.
@@ -21,6 +23,9 @@ var (
 	ErrNotSaved   = errors.New("the backup cannot be written")
 	ErrUnreadable = errors.New("the backup cannot be read")
 )
+
+// chunkedSince is the version of the schema of SQLite from which a log is in chunks.
+const chunkedSince = 3
 
 // stepPages is how much of a database is copied before a rest: 1 MiB.
 const stepPages = 256
@@ -274,23 +279,80 @@ func check(ctx context.Context, conn *sql.Conn) (a Archive, err error) {
 	if err != nil {
 		return a, err
 	}
-	for query, want := range map[string]string{
-		`PRAGMA integrity_check(1)`: "ok",
-		`SELECT count(*) FROM rooms r WHERE last_seq <> (SELECT count(*) FROM messages m WHERE m.room_id = r.id)
-			OR last_seq <> (SELECT coalesce(max(seq), 0) FROM messages m WHERE m.room_id = r.id)`: "0",
-	} {
-		var got string
-		if err := conn.QueryRowContext(ctx, query).Scan(&got); err != nil {
-			return a, fmt.Errorf("checking it: %w", err)
-		}
-		switch {
-		case got != want && want == "0":
-			return a, fmt.Errorf("%w: in %s rooms messages are missing", ErrDamaged, got)
-		case got != want:
-			return a, fmt.Errorf("%w: %s", ErrDamaged, strings.ReplaceAll(got, "\n", " "))
-		}
+	var found string
+	if err := conn.QueryRowContext(ctx, `PRAGMA integrity_check(1)`).Scan(&found); err != nil {
+		return a, fmt.Errorf("checking it: %w", err)
+	}
+	if found != "ok" {
+		return a, fmt.Errorf("%w: %s", ErrDamaged, strings.ReplaceAll(found, "\n", " "))
+	}
+	holed, err := holedRooms(ctx, conn)
+	if err != nil {
+		return a, fmt.Errorf("checking it: %w", err)
+	}
+	if holed > 0 {
+		return a, fmt.Errorf("%w: in %d rooms messages are missing", ErrDamaged, holed)
 	}
 	return a, nil
+}
+
+// holedRooms counts the rooms whose logs are not what they should be. A backup may
+// be older than chunks.
+func holedRooms(ctx context.Context, conn *sql.Conn) (holed int, err error) {
+	version, err := schemaVersion(ctx, sqlite, conn)
+	if err != nil {
+		return 0, err
+	}
+	if version < chunkedSince {
+		const rooms = `SELECT count(*) FROM rooms r WHERE last_seq <> (SELECT count(*) FROM messages m WHERE m.room_id = r.id)
+			OR last_seq <> (SELECT coalesce(max(seq), 0) FROM messages m WHERE m.room_id = r.id)`
+		err := conn.QueryRowContext(ctx, rooms).Scan(&holed)
+		return holed, err
+	}
+	rows, err := conn.QueryContext(ctx, `SELECT r.id, r.last_seq, c.id, c.messages FROM rooms r LEFT JOIN chunks c
+		ON c.id BETWEEN r.id << 36 AND r.id << 36 | 0xFFFFFFFFF ORDER BY r.id, c.id`)
+	if err != nil {
+		return 0, err
+	}
+	defer rows.Close()
+	var at roomCheck
+	for rows.Next() {
+		var room, last int64
+		var id sql.NullInt64
+		var chunk sql.NullString
+		if err := rows.Scan(&room, &last, &id, &chunk); err != nil {
+			return 0, err
+		}
+		if room != at.room {
+			holed += at.wrong()
+			at = roomCheck{room: room, last: last}
+		}
+		if id.Valid {
+			at.add(id.Int64&maxSeq, chunk.String)
+		}
+	}
+	return holed + at.wrong(), rows.Err()
+}
+
+// roomCheck reads the chunks of a room, each of which begins where the one before
+// it ended.
+type roomCheck struct {
+	room, last, seq int64
+	broken          bool
+}
+
+func (r *roomCheck) add(first int64, chunk string) {
+	r.broken = r.broken || first != r.seq+1
+	err := readChunk(chunk, func(chat.Message) { r.seq++ })
+	r.broken = r.broken || err != nil
+}
+
+// wrong is how many rooms this one adds to those that have holes.
+func (r *roomCheck) wrong() int {
+	if r.broken || r.seq != r.last {
+		return 1
+	}
+	return 0
 }
 
 // explainCopy is explainSQLite for a file that is no server's database; unsaved is

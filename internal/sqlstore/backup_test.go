@@ -373,7 +373,7 @@ func TestWhatCannotBeBackedUpSaysWhyAndWhatToDo(t *testing.T) {
 	overwrite(t, damaged, int(info.Size()/2), 40_000)
 	holed := filepath.Join(dir, "holed", "teahouse.db")
 	mustRestore(t, file, holed, false)
-	execSQLite(t, holed, `DELETE FROM messages WHERE seq = 3`)
+	execSQLite(t, holed, `UPDATE chunks SET messages = json_remove(messages, '$[2]') WHERE id = 2 << 36 | 1`)
 	foreign, empty := filepath.Join(dir, "recipes"), filepath.Join(dir, "empty")
 	execSQLite(t, foreign, `CREATE TABLE recipes (name TEXT)`)
 	if err := os.WriteFile(empty, nil, 0o600); err != nil {
@@ -464,7 +464,7 @@ func TestWhatCannotBeRestoredSaysWhyAndChangesNothing(t *testing.T) {
 		{"half of one", made("half", whole[:len(whole)/2]), true, sqlstore.ErrDamaged, ""},
 		{"noise in it", made("noise", noise), true, sqlstore.ErrDamaged, ""},
 		{"a letter", made("letter", bytes.Repeat([]byte("Dear diary. "), 100)), true, sqlstore.ErrDamaged, "letter"},
-		{"a message less", edited("less", "DELETE FROM messages WHERE seq = 2"), true, sqlstore.ErrDamaged, "missing"},
+		{"a message less", edited("less", "UPDATE chunks SET messages = json_remove(messages, '$[1]') WHERE id = 2 << 36 | 1"), true, sqlstore.ErrDamaged, "missing"},
 		{"a newer one", edited("newer", "INSERT INTO migrations VALUES (99, 'of the future', 0)"), true, sqlstore.ErrNewer, "version 99"},
 		{"somebody else's", edited("foreign", "DROP TABLE migrations"), true, sqlstore.ErrForeign, "foreign"},
 		{"a key that is none", edited("keyless", "UPDATE settings SET value = 'x' WHERE key = 'key'"), true, sqlstore.ErrDamaged, "key"},

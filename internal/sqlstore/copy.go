@@ -95,10 +95,10 @@ func Copy(ctx context.Context, from, to string, o CopyOptions) (done CopyProgres
 	case errors.Is(err, errDone):
 	case errors.Is(err, ErrOccupied) || errors.Is(err, ErrOtherCopy):
 		err = fmt.Errorf("%w: name an empty database", err)
-	case errors.Is(err, ErrDamaged): // as Copy found it; what SQLite finds has another type
-		err = fmt.Errorf("the source: %w: restore it from a backup", err)
 	case errors.As(err, &side) && side.target:
 		err = fmt.Errorf("the target: %w", c.to.dialect.explain(to, side.err))
+	case errors.Is(err, ErrDamaged): // as Copy found it; what SQLite finds has another type
+		err = fmt.Errorf("the source: %w: restore it from a backup", err)
 	case errors.As(err, &side):
 		err = fmt.Errorf("the source: %w", c.from.dialect.explain(from, side.err))
 	}
@@ -243,9 +243,13 @@ func (c *copier) run(ctx context.Context) error {
 		if err := atSource(c.from.freeze(ctx)); err != nil {
 			return err
 		}
-		const all = `SELECT count(*), CAST(coalesce(sum(last_seq), 0) AS BIGINT) FROM rooms`
-		if err := source.QueryRowContext(ctx, all).Scan(&c.done.AllRooms, &c.done.AllMessages); err != nil {
+		const all = `SELECT count(*), CAST(coalesce(sum(last_seq), 0) AS BIGINT), coalesce(max(id), 0) FROM rooms`
+		var highest int64
+		if err := source.QueryRowContext(ctx, all).Scan(&c.done.AllRooms, &c.done.AllMessages, &highest); err != nil {
 			return atSource(err)
+		}
+		if c.to.dialect.chunks && highest > maxRoom {
+			return atTarget(fmt.Errorf("a room of the source has the number %d, and SQLite can hold them up to %d", highest, maxRoom))
 		}
 		for _, step := range []func(context.Context) error{c.claim, c.copyPeople, c.copyMessages, c.compare} {
 			if err := step(ctx); err != nil {

@@ -157,40 +157,31 @@ func (s *Store) roomSums(ctx context.Context, after int64) ([]roomSum, error) {
 		sums[i].room = room
 		logs[room.id] = &sums[i]
 	}
-	rows, err := s.writer.conn.QueryContext(ctx, messagesFrom, rooms[0].id, 0, rooms[len(rooms)-1].id)
+	log, err := s.entriesFrom(ctx, rooms[0].id, 0, rooms[len(rooms)-1].id)
 	if err != nil {
 		return nil, err
 	}
-	defer rows.Close()
-	h, m, some, current := newSum(), new(entry), false, int64(0)
-	take := func() error {
-		log := logs[current]
-		if !some {
-			return nil
-		}
-		if log == nil {
-			return fmt.Errorf("%w: there are messages of room number %d, but not the room", ErrDamaged, current)
-		}
-		log.log = h.take()
-		return nil
-	}
-	for rows.Next() {
-		if err := m.scan(rows); err != nil {
+	defer log.close()
+	h, some, current := newSum(), false, int64(0)
+	for {
+		m, err := log.next()
+		if err != nil {
 			return nil, err
 		}
-		if m.room != current {
-			if err := take(); err != nil {
-				return nil, err
+		if some && (m == nil || m.room != current) { // the end of a room
+			sum := logs[current]
+			if sum == nil {
+				return nil, fmt.Errorf("%w: there are messages of room number %d, but not the room", ErrDamaged, current)
 			}
+			sum.log = h.take()
+		}
+		if m == nil {
+			return sums, nil
 		}
 		some, current = true, m.room
-		h.numbers(m.seq, m.author, m.created)
-		h.text(m.nonce)
-		h.text(m.body)
+		h.numbers(m.Seq, int64(m.Author.ID), m.At.UnixMilli())
+		h.text(m.Nonce)
+		h.text(m.Text)
 		h.end()
 	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return sums, take()
 }

@@ -133,7 +133,16 @@ func copyBriefly(t *testing.T, from, to string) {
 func TestASourceServedBetweenTwoRunsIsCopiedAsItIsThen(t *testing.T) {
 	t.Parallel()
 	server := parts.Postgres(t)
-	from, to := filepath.Join(t.TempDir(), "teahouse.db"), inSchema(t, server, "target")
+	for kind, to := range map[string]string{
+		"PostgreSQL": inSchema(t, server, "target"),
+		"SQLite":     filepath.Join(t.TempDir(), "teahouse.db"),
+	} {
+		t.Run(kind, func(t *testing.T) { servedBetweenTwoRuns(t, to) })
+	}
+}
+
+func servedBetweenTwoRuns(t *testing.T, to string) {
+	from := filepath.Join(t.TempDir(), "teahouse.db")
 	furnish(t, from, 10_000)
 	copyBriefly(t, from, to)
 	s := openAt(t, from)
@@ -177,10 +186,10 @@ func TestWhatIsNotEqualIsNotServed(t *testing.T) {
 	furnish(t, first, 9000)
 	copyBriefly(t, first, half)
 	for name, statement := range map[string]string{
-		"a text":           "UPDATE messages SET body = 'other' WHERE seq = 1 AND room_id = 1",
-		"an author":        "UPDATE messages SET author_id = (SELECT max(id) FROM users) WHERE seq = 1 AND room_id = 1",
-		"a time":           "UPDATE messages SET created_at = 7 WHERE seq = 1 AND room_id = 1",
-		"a nonce":          "UPDATE messages SET nonce = 'other' WHERE seq = 1 AND room_id = 1",
+		"a text":           "UPDATE chunks SET messages = json_set(messages, '$[0][3]', 'other') WHERE id = 1 << 36 | 1",
+		"an author":        "UPDATE chunks SET messages = json_set(messages, '$[0][0]', (SELECT max(id) FROM users)) WHERE id = 1 << 36 | 1",
+		"a time":           "UPDATE chunks SET messages = json_set(messages, '$[0][1]', 7) WHERE id = 1 << 36 | 1",
+		"a nonce":          "UPDATE chunks SET messages = json_set(messages, '$[0][2]', 'other') WHERE id = 1 << 36 | 1",
 		"a name of before": "INSERT INTO users VALUES (99999999, 'Nobody', 1, 0)",
 		"a further room":   "INSERT INTO rooms (id, slug, last_seq, last_at) VALUES (999999, 'nowhere', 0, 0)",
 	} {

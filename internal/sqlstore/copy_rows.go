@@ -22,9 +22,6 @@ const (
 	allLogins = `SELECT hash, user_id, created_at, seen_at FROM logins ORDER BY hash`
 
 	roomsAfter = `SELECT id, slug, last_seq, last_at FROM rooms WHERE id > $1 ORDER BY id LIMIT $2`
-	// messagesFrom walks the key of messages from an entry of a room to another room.
-	messagesFrom = `SELECT room_id, seq, author_id, nonce, body, created_at FROM messages
-		WHERE room_id >= $1 AND (room_id, seq) > ($1, $2) AND room_id <= $3 ORDER BY room_id, seq`
 )
 
 // What a repeated run stores again is what the source has now.
@@ -35,7 +32,6 @@ var (
 		` ON CONFLICT (hash) DO UPDATE SET seen_at = excluded.seen_at`}
 	saveRooms = list{`INSERT INTO rooms (id, slug, last_seq, last_at) VALUES `, "(?,?,?,?)",
 		` ON CONFLICT (id) DO UPDATE SET slug = excluded.slug, last_seq = excluded.last_seq, last_at = excluded.last_at`}
-	saveMessages = list{`INSERT INTO messages (room_id, seq, author_id, nonce, body, created_at) VALUES `, "(?,?,?,?,?,?)", ""}
 )
 
 // insertAll stores rows, given value by value, in statements of maxRows, half as
@@ -145,9 +141,10 @@ type copyRoom struct {
 // copyBatch is what one transaction of the target stores: rooms, each up to the
 // last of its messages that are stored, and those messages.
 type copyBatch struct {
-	rooms, messages []any
-	ended           int64 // rooms that are complete with it
-	count, bytes    int
+	rooms        []any
+	log          logOf
+	ended        int64 // rooms that are complete with it
+	count, bytes int
 }
 
 func (b *copyBatch) room(r copyRoom, upTo int64) {
@@ -177,7 +174,7 @@ func (c *copier) copyMessages(ctx context.Context) error {
 			if err := c.to.writer.insertAll(ctx, saveRooms, b.rooms); err != nil {
 				return err
 			}
-			return c.to.writer.insertAll(ctx, saveMessages, b.messages)
+			return b.log.save(ctx, c.to.writer)
 		})
 		if err != nil {
 			return atTarget(err)
@@ -191,7 +188,8 @@ func (c *copier) copyMessages(ctx context.Context) error {
 
 // readRooms reads what the target does not have yet, room by room.
 func (c *copier) readRooms(ctx context.Context, batches chan<- *copyBatch) error {
-	r := &roomReader{c: c, batches: batches, batch: new(copyBatch)}
+	r := &roomReader{c: c, batches: batches}
+	r.begin()
 	for after := int64(-1 << 63); ; {
 		rooms, err := c.from.roomsAfter(ctx, after)
 		if err != nil {
@@ -232,11 +230,17 @@ type roomReader struct {
 	batch   *copyBatch
 }
 
+// begin begins a batch.
+func (r *roomReader) begin() {
+	r.batch = &copyBatch{log: logOf{chunked: r.c.to.dialect.chunks}}
+}
+
 // send gives the batch away.
 func (r *roomReader) send(ctx context.Context) error {
+	r.batch.log.end()
 	select {
 	case r.batches <- r.batch:
-		r.batch = new(copyBatch)
+		r.begin()
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
@@ -254,37 +258,33 @@ func (r *roomReader) read(ctx context.Context, rooms []copyRoom) error {
 		return nil
 	}
 	first, last := rooms[0], rooms[len(rooms)-1]
-	rows, err := r.c.from.writer.conn.QueryContext(ctx, messagesFrom, first.id, r.c.at[first.id], last.id)
+	log, err := r.c.from.entriesFrom(ctx, first.id, r.c.at[first.id], last.id)
 	if err != nil {
 		return err
 	}
-	defer rows.Close()
-	m, more := new(entry), false
-	next := func() error {
-		if more = rows.Next(); !more {
-			return rows.Err()
-		}
-		return m.scan(rows)
-	}
-	if err := next(); err != nil {
+	defer log.close()
+	m, err := log.next()
+	if err != nil {
 		return err
 	}
-	for _, room := range rooms {
-		seq := r.c.at[room.id]
-		if seq > room.lastSeq {
+	for i, room := range rooms {
+		stored, seq := r.c.at[room.id], int64(0)
+		if stored > room.lastSeq {
 			return fmt.Errorf("%w: it has more of the room %q than the source", ErrOtherCopy, room.slug)
 		}
-		for skip := seq; more && m.room == room.id; {
-			if m.seq > skip {
-				if err := m.follows(room, seq); err != nil {
-					return err
-				}
-				seq = m.seq
+		if i == 0 {
+			seq = stored // read from there
+		}
+		for ; m != nil && m.room == room.id; seq++ {
+			if err := m.follows(room, seq); err != nil {
+				return err
+			}
+			if m.Seq > stored {
 				if err := r.take(ctx, room, m); err != nil {
 					return err
 				}
 			}
-			if err := next(); err != nil {
+			if m, err = log.next(); err != nil {
 				return err
 			}
 		}
@@ -303,13 +303,13 @@ func (c *copier) has(room int64) bool { _, stored := c.at[room]; return stored }
 // take adds a message to the batch, and gives it away when it is full.
 func (r *roomReader) take(ctx context.Context, room copyRoom, m *entry) error {
 	b := r.batch
-	b.messages = append(b.messages, m.room, m.seq, m.author, m.nonce, m.body, m.created)
+	b.log.add(m)
 	b.count++
-	b.bytes += len(m.body)
-	if m.seq == room.lastSeq || b.count < copyRows && b.bytes < copyBytes {
+	b.bytes += len(m.Text)
+	if m.Seq == room.lastSeq || b.count < copyRows && b.bytes < copyBytes {
 		return nil
 	}
-	b.room(room, m.seq)
+	b.room(room, m.Seq)
 	return r.send(ctx)
 }
 
@@ -320,25 +320,4 @@ func (r *roomReader) end(ctx context.Context, room copyRoom) error {
 		return nil
 	}
 	return r.send(ctx)
-}
-
-// entry is a row of messages.
-type entry struct {
-	room, seq, author, created int64
-	nonce, body                string
-}
-
-func (m *entry) scan(rows *sql.Rows) error {
-	return rows.Scan(&m.room, &m.seq, &m.author, &m.nonce, &m.body, &m.created)
-}
-
-// follows looks whether a message is the one after seq, and can be stored.
-func (m *entry) follows(room copyRoom, seq int64) error {
-	if m.seq != seq+1 || m.seq > room.lastSeq {
-		return fmt.Errorf("%w: number %d of the room %q follows number %d, and the last is %d", ErrDamaged, m.seq, room.slug, seq, room.lastSeq)
-	}
-	if err := storable(fmt.Sprintf("number %d of the room %q", m.seq, room.slug), m.body); err != nil {
-		return err
-	}
-	return storable("a nonce", m.nonce)
 }

@@ -207,6 +207,8 @@ func TestWhatCannotBeCopiedSaysWhyAndWhatToDo(t *testing.T) {
 		return at
 	}
 	same := small(schema())
+	// The third message is a chunk of its own, too.
+	const split = `INSERT INTO chunks SELECT id + 2, '[' || json_extract(messages, '$[2]') || ']' FROM chunks; `
 	for _, c := range []struct {
 		name, from, to string
 		want           error
@@ -221,9 +223,14 @@ func TestWhatCannotBeCopiedSaysWhyAndWhatToDo(t *testing.T) {
 		{"the same file", edited(""), "", sqlstore.ErrOccupied, "source and target are the same database"},
 		{"a copy of something else", small(path()), unfinished(t, schema()), sqlstore.ErrOtherCopy, "name an empty database"},
 		{"an unfinished source", unfinished(t, path()), path(), sqlstore.ErrUnfinished, "migrate-store again"},
-		{"a message that is missing", edited("DELETE FROM messages WHERE seq = 2"), schema(), sqlstore.ErrDamaged, `number 3 of the room "lobby" follows number 1`},
+		{"a message that is missing", edited(split + "UPDATE chunks SET messages = json_remove(messages, '$[2]', '$[1]') WHERE id = 1 << 36 | 1"),
+			schema(), sqlstore.ErrDamaged, `number 3 of the room "lobby" follows number 1`},
+		{"a message that is there twice", edited(split), path(), sqlstore.ErrDamaged, `number 3 of the room "lobby" follows number 3`},
 		{"messages missing at the end", edited("UPDATE rooms SET last_seq = 9"), path(), sqlstore.ErrDamaged, `after number 3 of the room "lobby" are missing`},
-		{"text that is none", edited("UPDATE messages SET body = CAST(x'ff41' AS TEXT) WHERE seq = 2"), schema(), sqlstore.ErrDamaged, `number 2 of the room "lobby" is not text`},
+		{"messages after the end", edited("UPDATE rooms SET last_seq = 2"), path(), sqlstore.ErrDamaged, `number 3 of the room "lobby" follows number 2, and the last is 2`},
+		{"a chunk that is none", edited("UPDATE chunks SET messages = substr(messages, 1, 40)"), path(), sqlstore.ErrDamaged, "the source: "},
+		{"text that is none", edited("UPDATE chunks SET messages = json_set(messages, '$[1][3]', CAST(x'ff41' AS TEXT))"), schema(), sqlstore.ErrDamaged, `number 2 of the room "lobby" is not text`},
+		{"a number that no chunk can have", edited("UPDATE rooms SET id = 1 << 27"), path(), nil, "number 134217728"},
 		{"a target that cannot be reached", small(path()), "postgres://ann:s3cret@127.0.0.1:1/tea", sqlstore.ErrUnreachable, "the target: "},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -231,7 +238,7 @@ func TestWhatCannotBeCopiedSaysWhyAndWhatToDo(t *testing.T) {
 				c.to = c.from
 			}
 			_, err := sqlstore.Copy(t.Context(), c.from, c.to, sqlstore.CopyOptions{Log: quiet})
-			if !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.says) {
+			if err == nil || c.want != nil && !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("%v; want %v saying %q", err, c.want, c.says)
 			} else if strings.Contains(err.Error(), "s3cret") {
 				t.Errorf("the password is shown: %v", err)

@@ -14,9 +14,10 @@ import (
 	"github.com/teahouse-chat/teahouse/internal/planted"
 )
 
-// Pages are one statement each, so that the room's newest seq, which is the
-// first row, and the messages below it are of one moment. They are written so
-// that both SQLite and PostgreSQL walk the key of messages and stop at the limit.
+// Pages of a log of rows are one statement each, so that the room's newest seq,
+// which is the first row, and the messages below it are of one moment. They are
+// written so that PostgreSQL walks the key of messages and stops at the limit.
+// Those of a log of chunks are in read_chunks.go.
 const (
 	pageHead = `SELECT last_seq, NULL AS seq, NULL AS author_id, NULL AS name, NULL AS nonce, NULL AS body, NULL AS created_at
 		FROM rooms WHERE slug = $1`
@@ -38,19 +39,29 @@ const (
 		FROM logins l JOIN users u ON u.id = l.user_id WHERE l.hash = $1`
 )
 
-// queries are the prepared statements of the reading pool.
+// queries are the prepared statements of the reading pool. Some are of a log of
+// rows and some of one of chunks, and nil in the other.
 type queries struct {
-	before, after, around, room, named, rooms, login *sql.Stmt
+	before, after, around *sql.Stmt // of rows
+	chunks, names         *sql.Stmt // of chunks
+
+	room, named, rooms, login *sql.Stmt
+}
+
+// query is a statement and where it goes when it is prepared.
+type query struct {
+	stmt **sql.Stmt
+	text string
 }
 
 func (q *queries) prepare(ctx context.Context, d *dialect, db *sql.DB) error {
-	for _, p := range []struct {
-		stmt **sql.Stmt
-		text string
-	}{
-		{&q.before, pageBefore}, {&q.after, pageAfter}, {&q.around, pageAround},
-		{&q.room, roomBySlug}, {&q.named, roomsNamed + d.among}, {&q.rooms, roomsByTalk}, {&q.login, loginByHash},
-	} {
+	all := []query{{&q.room, roomBySlug}, {&q.named, roomsNamed + d.among}, {&q.rooms, roomsByTalk}, {&q.login, loginByHash}}
+	if d.chunks {
+		all = append(all, query{&q.chunks, chunksOfPage}, query{&q.names, namesOf})
+	} else {
+		all = append(all, query{&q.before, pageBefore}, query{&q.after, pageAfter}, query{&q.around, pageAround})
+	}
+	for _, p := range all {
 		var err error
 		if planted.OrderByTimestamp {
 			p.text = strings.ReplaceAll(p.text, "ORDER BY m.seq", "ORDER BY (m.created_at, m.nonce)")
@@ -64,7 +75,7 @@ func (q *queries) prepare(ctx context.Context, d *dialect, db *sql.DB) error {
 
 func (q *queries) close() error {
 	var errs []error
-	for _, stmt := range []*sql.Stmt{q.before, q.after, q.around, q.room, q.named, q.rooms, q.login} {
+	for _, stmt := range []*sql.Stmt{q.before, q.after, q.around, q.chunks, q.names, q.room, q.named, q.rooms, q.login} {
 		if stmt != nil {
 			errs = append(errs, stmt.Close())
 		}
@@ -175,30 +186,42 @@ func again[T any](ctx context.Context, s *Store, f func(context.Context) (T, err
 
 // Messages implements chat.Store.
 func (s *Store) Messages(ctx context.Context, room string, r chat.Range) (chat.Page, error) {
-	stmt, cursor, descending := s.queries.before, int64(math.MaxInt64), true
-	switch {
-	case r.Before >= 0:
-		cursor = r.Before
-	case r.After >= 0:
-		stmt, cursor, descending = s.queries.after, r.After, false
-	case r.Around >= 0:
-		stmt, cursor, descending = s.queries.around, r.Around, false
+	page := s.queries.listed
+	if s.dialect.chunks {
+		page = s.queries.chunked
 	}
-	p, err := read(ctx, s, func(ctx context.Context) (*chat.Page, error) { return page(ctx, stmt, room, cursor, r.Limit) })
+	p, err := read(ctx, s, func(ctx context.Context) (*chat.Page, error) { return page(ctx, room, r) })
 	if err != nil {
 		return chat.Page{}, fmt.Errorf("reading messages: %w", err)
 	}
 	if p == nil {
 		return chat.Page{First: true, Last: true}, nil
 	}
+	p.First, p.Last = edges(p, r)
+	return *p, nil
+}
+
+// listed reads a page of a log of rows; there is none of a room that is not there.
+func (q *queries) listed(ctx context.Context, room string, r chat.Range) (*chat.Page, error) {
+	stmt, cursor, descending := q.before, int64(math.MaxInt64), true
 	switch {
+	case r.Before >= 0:
+		cursor = r.Before
+	case r.After >= 0:
+		stmt, cursor, descending = q.after, r.After, false
+	case r.Around >= 0:
+		stmt, cursor, descending = q.around, r.Around, false
+	}
+	p, err := page(ctx, stmt, room, cursor, r.Limit)
+	switch {
+	case err != nil || p == nil:
+		return nil, err
 	case descending:
 		slices.Reverse(p.Messages)
 	case r.Around >= 0:
 		p.Messages = middle(p.Messages, r.Around, r.Limit)
 	}
-	p.First, p.Last = edges(p, r)
-	return *p, nil
+	return p, nil
 }
 
 // page runs one of the page statements; there is none of a room that is not there.
