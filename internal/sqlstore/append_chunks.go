@@ -50,28 +50,34 @@ func (a *appending) meetRooms(ctx context.Context) error {
 		if r.id == 0 || r.known != nil {
 			continue
 		}
-		r.known = &knownRoom{id: r.id, lastAt: r.lastAt, authors: make(map[chat.UserID]*filter)}
-		stmt, err := a.w.prepared(ctx, `SELECT filed FROM rooms WHERE id = $1`, "", "", 0)
-		if err != nil {
+		if err := a.w.meetRoom(ctx, r); err != nil {
 			return err
-		}
-		if err := stmt.QueryRowContext(ctx, r.id).Scan(&r.known.filed); err != nil {
-			return err
-		}
-		r.known.lastSeq = r.known.filed
-		err = a.w.eachMessage(ctx, r.id, r.known.filed, r.lastSeq, func(m chat.Message) {
-			r.known.newest = append(r.known.newest, nonceOf{m.Author.ID, keyOf(m.Nonce)})
-			r.known.lastSeq = m.Seq
-		})
-		if err != nil {
-			return err
-		}
-		if r.known.lastSeq != r.lastSeq {
-			return fmt.Errorf("%w: the messages after number %d of the room %q are missing", ErrDamaged, r.known.lastSeq, r.slug)
 		}
 		a.known.addRoom(r.slug, r.known)
 	}
 	return nil
+}
+
+// meetRoom reads the nonces of a room's newest messages.
+func (w *writer) meetRoom(ctx context.Context, r *roomRow) error {
+	known := &knownRoom{id: r.id, lastAt: r.lastAt, authors: make(map[chat.UserID]*filter)}
+	stmt, err := w.prepared(ctx, `SELECT filed FROM rooms WHERE id = $1`, "", "", 0)
+	if err != nil {
+		return err
+	}
+	if err := stmt.QueryRowContext(ctx, r.id).Scan(&known.filed); err != nil {
+		return err
+	}
+	known.lastSeq = known.filed
+	err = w.eachMessage(ctx, r.id, known.filed, r.lastSeq, func(m chat.Message) {
+		known.newest = append(known.newest, nonceOf{m.Author.ID, keyOf(m.Nonce)})
+		known.lastSeq++
+	})
+	if err == nil && known.lastSeq != r.lastSeq {
+		err = fmt.Errorf("%w: of the room %q messages before number %d are missing", ErrDamaged, r.slug, r.lastSeq)
+	}
+	r.known = known
+	return err
 }
 
 // numberChunks answers each draft: a new message gets its room's next number.
@@ -219,13 +225,16 @@ func (a *appending) insertChunks(ctx context.Context) error {
 // file files the nonces of rooms that have enough of them.
 func (a *appending) file(ctx context.Context) error {
 	for _, r := range a.rooms {
-		if r.known == nil || len(r.known.newest) < fileAt {
+		if r.known == nil {
 			continue
 		}
-		if err := a.w.file(ctx, r.id, r.known.filed, r.known.newest); err != nil {
-			return err
+		if len(r.known.newest) >= a.known.fileAt {
+			if err := a.w.file(ctx, r.id, r.known.filed, r.known.newest); err != nil {
+				return err
+			}
+			r.known.filed, r.known.newest = r.known.lastSeq, r.known.newest[:0]
 		}
-		r.known.filed, r.known.newest = r.known.lastSeq, r.known.newest[:0]
+		a.known.weigh(r.known)
 	}
 	a.known.age()
 	return nil

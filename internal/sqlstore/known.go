@@ -15,10 +15,11 @@ import (
 // with the commit: what a transaction that failed has changed is forgotten with
 // all else. Rooms and people that are not asked for leave it again.
 type known struct {
+	bound      int // of a generation, in bytes, about
+	fileAt     int // newest messages of a room, after which their nonces are filed
 	young, old generation
 }
 
-// knownBytes is about what a generation may hold.
 const knownBytes = 16 << 20
 
 // generation holds what was asked for since it began.
@@ -32,11 +33,13 @@ func newGeneration() generation {
 	return generation{rooms: make(map[string]*knownRoom), names: make(map[chat.UserID]string)}
 }
 
-func newKnown() *known { return &known{young: newGeneration(), old: newGeneration()} }
+func newKnown() *known {
+	return &known{bound: knownBytes, fileAt: fileAt, young: newGeneration(), old: newGeneration()}
+}
 
 // age begins a new generation when this one is full: then the one before goes.
 func (k *known) age() {
-	if k.young.bytes > knownBytes {
+	if k.young.bytes > k.bound {
 		k.young, k.old = newGeneration(), k.young
 	}
 }
@@ -55,7 +58,15 @@ func (k *known) room(slug string) *knownRoom {
 
 func (k *known) addRoom(slug string, r *knownRoom) {
 	k.young.rooms[slug] = r
-	k.young.bytes += r.bytes()
+	r.weighed = 0
+	k.weigh(r)
+}
+
+// weigh counts what a room of the young generation has grown by.
+func (k *known) weigh(r *knownRoom) {
+	bytes := 512 + 16*cap(r.newest) + 64*len(r.authors) + r.filters
+	k.young.bytes += bytes - r.weighed
+	r.weighed = bytes
 }
 
 func (k *known) name(id chat.UserID) (name string, ok bool) {
@@ -85,7 +96,8 @@ type knownRoom struct {
 
 	newest  []nonceOf               // of message filed+1, filed+2, ...
 	authors map[chat.UserID]*filter // with all nonces of these authors
-	filters int                     // bytes
+	filters int                     // bytes of them
+	weighed int                     // bytes that its generation counts
 }
 
 // nonceOf is who used a nonce, and its key.
@@ -93,8 +105,6 @@ type nonceOf struct {
 	author chat.UserID
 	key    uint64
 }
-
-func (r *knownRoom) bytes() int { return 512 + 16*cap(r.newest) + 64*len(r.authors) + r.filters }
 
 // add remembers the nonce of the room's next message, by an author who is known.
 func (r *knownRoom) add(author chat.UserID, key uint64) {

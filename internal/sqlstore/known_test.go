@@ -1,0 +1,229 @@
+package sqlstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/teahouse-chat/teahouse/internal/chat"
+	"github.com/teahouse-chat/teahouse/internal/chat/memstore"
+)
+
+func TestAFilterHasAllThatWasAddedAndHardlyAnythingElse(t *testing.T) {
+	for _, first := range []int{0, 1, 1000, 50_000} {
+		f := newFilter(first)
+		bytes := f.bytes()
+		const keys = 100_000
+		for i := range keys {
+			bytes += f.add(keyOf(fmt.Sprint("added ", i)))
+		}
+		if bytes != f.bytes() || bytes > 16*keys {
+			t.Errorf("beginning with %d keys: it has %d bytes, and tells of %d", first, f.bytes(), bytes)
+		}
+		wrong := 0
+		for i := range keys {
+			if !f.has(keyOf(fmt.Sprint("added ", i))) {
+				t.Fatalf("beginning with %d keys: key %d is not there", first, i)
+			}
+			if f.has(keyOf(fmt.Sprint("other ", i))) {
+				wrong++
+			}
+		}
+		if wrong > keys/1000 {
+			t.Errorf("beginning with %d keys: of %d others it takes %d for its own", first, keys, wrong)
+		}
+	}
+}
+
+func TestWhatIsKnownStaysWithinItsBoundAndKeepsWhatIsUsed(t *testing.T) {
+	k := newKnown()
+	k.bound = 64 << 10
+	for i := range 10_000 {
+		slug := fmt.Sprint("room ", i)
+		if k.room(slug) != nil {
+			t.Fatal("a room is known that nobody made known")
+		}
+		k.addRoom(slug, &knownRoom{id: int64(i)})
+		k.setName(chat.UserID(i), "somebody")
+		if r := k.room("room 0"); r == nil || r.id != 0 {
+			t.Fatalf("the room in use was forgotten after %d others", i)
+		}
+		k.age()
+		if n := len(k.young.rooms) + len(k.old.rooms); n > 2*(k.bound/512+1) {
+			t.Fatalf("%d rooms are known", n)
+		}
+	}
+	if k.room("room 1") != nil {
+		t.Error("a room nobody asks for is still known")
+	}
+	if _, known := k.name(1); known {
+		t.Error("a name nobody asks for is still known")
+	}
+}
+
+// openSQLite opens the database in a folder.
+func openSQLite(t testing.TB, folder string) *Store {
+	t.Helper()
+	s, err := Open(t.Context(), filepath.Join(folder, "teahouse.db"), quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// forgetful makes a store file nonces and forget rooms at almost every commit.
+func forgetful(s *Store, fileAt, bound int) {
+	if s.known == nil {
+		s.known = newKnown()
+	}
+	s.known.fileAt, s.known.bound = fileAt, bound
+}
+
+// Whatever is known, filed, forgotten or lost with a failed commit or at the end
+// of a server: the store answers as one that looks everything up.
+func TestWhatIsKnownNeverDiffersFromWhatIsStored(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		folder := t.TempDir()
+		s, want := openSQLite(t, folder), memstore.New()
+		defer func() { s.Close() }()
+		pick := func(name string, n int) int { return rapid.IntRange(0, n-1).Draw(rt, name) }
+		for range rapid.IntRange(1, 25).Draw(rt, "steps") {
+			switch pick("step", 8) {
+			case 0:
+				if err := s.Close(); err != nil {
+					rt.Fatal(err)
+				}
+				s = openSQLite(t, folder)
+			case 1:
+				failCommit(rt, s)
+			case 2:
+				u := chat.User{ID: chat.UserID(pick("renamed", 3)), Name: fmt.Sprint("name ", pick("name", 3))}
+				if err := errors.Join(s.SaveUser(t.Context(), u, nil), want.SaveUser(t.Context(), u, nil)); err != nil {
+					rt.Fatal(err)
+				}
+			default:
+				batch := make([]chat.Draft, rapid.IntRange(1, 12).Draw(rt, "drafts"))
+				for i := range batch {
+					batch[i] = chat.Draft{
+						Room: fmt.Sprint("room ", pick("room", 3)), Author: chat.User{ID: chat.UserID(pick("author", 3)), Name: "first name"},
+						Nonce: fmt.Sprint(pick("nonce", 40)), Text: fmt.Sprint("text ", pick("text", 10)/9),
+						At: time.UnixMilli(int64(pick("at", 100))).UTC(), Create: pick("create", 4) > 0,
+					}
+				}
+				forgetful(s, 1+pick("file at", 9), 4096*pick("bound", 2))
+				got, err := s.Append(t.Context(), batch)
+				if err != nil {
+					rt.Fatal(err)
+				}
+				wanted, err := want.Append(t.Context(), batch)
+				if err != nil {
+					rt.Fatal(err)
+				}
+				for i := range got {
+					if got[i].Message != wanted[i].Message || got[i].Duplicate != wanted[i].Duplicate || !errors.Is(got[i].Err, wanted[i].Err) {
+						rt.Fatalf("draft %d %+v:\n got %+v\nwant %+v", i, batch[i], got[i], wanted[i])
+					}
+				}
+			}
+		}
+		for room := range 3 {
+			slug := fmt.Sprint("room ", room)
+			got, err := s.Messages(t.Context(), slug, chat.Newest(1000))
+			if err != nil {
+				rt.Fatal(err)
+			}
+			wanted, err := want.Messages(t.Context(), slug, chat.Newest(1000))
+			if diff := cmp.Diff(wanted, got); err != nil || diff != "" {
+				rt.Fatalf("%s: %v (-want +got):\n%s", slug, err, diff)
+			}
+		}
+	})
+}
+
+// failCommit has an Append fail after it has numbered its message.
+func failCommit(t interface{ Fatal(...any) }, s *Store) {
+	ctx := context.Background()
+	if err := s.write(ctx, func(ctx context.Context, w *writer, _ bool) error {
+		return w.exec(ctx, `CREATE TRIGGER full BEFORE INSERT ON chunks BEGIN SELECT raise(ABORT, 'no'); END`)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := s.Append(ctx, []chat.Draft{{Room: "room 0", Author: chat.User{ID: 9, Name: "lost"}, Nonce: "lost", Text: "lost", Create: true}})
+	if err == nil || !strings.Contains(err.Error(), "no") {
+		t.Fatal("an Append into a full database: ", err)
+	}
+	if err := s.write(ctx, func(ctx context.Context, w *writer, _ bool) error { return w.exec(ctx, `DROP TRIGGER full`) }); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A panic in the middle of a transaction leaves the connection in it, and what is
+// known ahead of what is stored.
+func TestNothingIsKnownAfterAnAppendThatPanicked(t *testing.T) {
+	s := openSQLite(t, t.TempDir())
+	defer s.Close()
+	draft := chat.Draft{Room: "lobby", Author: chat.User{ID: 1, Name: "Ann"}, Nonce: "1", Text: "hi", Create: true}
+	if _, err := s.Append(t.Context(), []chat.Draft{draft}); err != nil {
+		t.Fatal(err)
+	}
+	s.known.young.rooms["lobby"].authors[1] = nil
+	s.known.young.rooms["lobby"].authors = nil // writing to it panics
+	draft.Nonce = "2"
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("it did not panic")
+			}
+		}()
+		s.Append(t.Context(), []chat.Draft{draft})
+	}()
+	for range 2 { // the first may find the connection in a transaction
+		r, err := s.Append(t.Context(), []chat.Draft{draft})
+		if err == nil {
+			if r[0].Message.Seq != 2 || r[0].Duplicate {
+				t.Fatalf("%+v", r[0])
+			}
+			return
+		}
+	}
+	t.Fatal("the store does not work again")
+}
+
+// Two nonces of one author with one key are two nonces.
+func TestNoncesOfOneKeyAreToldApartByTheirMessages(t *testing.T) {
+	s := openSQLite(t, t.TempDir())
+	defer s.Close()
+	draft := func(nonce string) []chat.Draft {
+		return []chat.Draft{{Room: "lobby", Author: chat.User{ID: 1, Name: "Ann"}, Nonce: nonce, Text: "hi", Create: true}}
+	}
+	for _, nonce := range []string{"a", "b"} {
+		if _, err := s.Append(t.Context(), draft(nonce)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lobby := s.known.young.rooms["lobby"]
+	for i := range lobby.newest { // as if the nonce "c" had the key of both
+		lobby.newest[i].key = keyOf("c")
+		lobby.authors[1].add(keyOf("c"))
+	}
+	for _, filed := range []bool{false, true} {
+		if filed {
+			s.known.fileAt = 1
+		}
+		nonce := map[bool]string{false: "c", true: "d"}[filed]
+		r, err := s.Append(t.Context(), draft(nonce))
+		if err != nil || r[0].Duplicate || r[0].Err != nil {
+			t.Fatalf("%s: %+v %v", nonce, r, err)
+		}
+		if r, err = s.Append(t.Context(), draft("c")); err != nil || !r[0].Duplicate || r[0].Message.Seq != 3 {
+			t.Fatalf("c again: %+v %v", r, err)
+		}
+	}
+}
