@@ -38,9 +38,10 @@ func chunkedRoom(t *testing.T, s *Store, id int64, sizes ...int) (log []chat.Mes
 	return log
 }
 
-func openChunked(t *testing.T) *Store {
+// openChunked opens a store with the authors of chunkedRoom.
+func openChunked(t *testing.T, path string) *Store {
 	t.Helper()
-	s, err := Open(t.Context(), filepath.Join(t.TempDir(), "teahouse.db"), quiet)
+	s, err := Open(t.Context(), path, quiet)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +82,7 @@ func pageOf(log []chat.Message, r chat.Range) chat.Page {
 // rooms whose ids follow one another do not mix.
 func TestAPageOfChunksIsAPartOfTheLog(t *testing.T) {
 	t.Parallel()
-	s := openChunked(t)
+	s := openChunked(t, filepath.Join(t.TempDir(), "teahouse.db"))
 	rooms := map[int64][]chat.Message{
 		1: chunkedRoom(t, s, 1, 1, 1, 64, 3, 1, 70, 2),
 		2: chunkedRoom(t, s, 2, 5),
@@ -121,7 +122,7 @@ func TestAPageOfChunksIsAPartOfTheLog(t *testing.T) {
 // not matter to it.
 func TestAPageReadsNoChunkThatItDoesNotHold(t *testing.T) {
 	t.Parallel()
-	s := openChunked(t)
+	s := openChunked(t, filepath.Join(t.TempDir(), "teahouse.db"))
 	chunkedRoom(t, s, 1, 4)
 	log := chunkedRoom(t, s, 2, 3, 3, 3, 3)
 	chunkedRoom(t, s, 3, 4)
