@@ -1,6 +1,7 @@
 package sqlstore_test
 
 import (
+	"database/sql"
 	"errors"
 	"fmt"
 	"os"
@@ -44,11 +45,17 @@ func TestAFailingFsyncAcknowledgesNothingAndPasses(t *testing.T) {
 	checkIntegrity(t, path)
 }
 
-// smallDisk mounts a file system of a few megabytes.
+// smallDisk mounts a file system of two megabytes.
 func smallDisk(t *testing.T) (dir string) {
 	t.Helper()
+	return diskOf(t, "2m")
+}
+
+// diskOf mounts a file system of a size.
+func diskOf(t *testing.T, size string) (dir string) {
+	t.Helper()
 	dir = t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=2m"); err != nil {
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size="+size); err != nil {
 		unavailable(t, fmt.Sprintf("no small file system can be mounted here: %v", err))
 	}
 	t.Cleanup(func() {
@@ -130,4 +137,57 @@ func TestNoSpaceForANewDatabaseSaysSo(t *testing.T) {
 	if _, err := sqlstore.Open(t.Context(), filepath.Join(dir, "teahouse.db"), quiet); !errors.Is(err, sqlstore.ErrUnwritable) {
 		t.Fatalf("Open: %v", err)
 	}
+}
+
+// An upgrade needs space for the old log and the new one. Without it nothing is
+// changed, and with it the upgrade is made.
+func TestNoSpaceForAnUpgradeChangesNothing(t *testing.T) {
+	dump, err := os.ReadFile(filepath.Join("testdata", "v2.sql"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := diskOf(t, "4m") // 2.5 of them are the database
+	path := filepath.Join(dir, "teahouse.db")
+	execSQLite(t, path, string(dump))
+	before := sumOfLog(t, path)
+	store, err := sqlstore.Open(t.Context(), path, quiet)
+	if err == nil {
+		err = store.Close()
+	}
+	if !errors.Is(err, sqlstore.ErrUnwritable) || !strings.Contains(err.Error(), "migration 3") {
+		t.Fatalf("without space: %v", err)
+	}
+	if now := sumOfLog(t, path); now != before {
+		t.Fatalf("the log was %q and is %q", before, now)
+	}
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_REMOUNT, "size=32m"); err != nil {
+		t.Fatal(err)
+	}
+	if store, err = sqlstore.Open(t.Context(), path, quiet); err != nil {
+		t.Fatalf("with space: %v", err)
+	}
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if now := sumOfLog(t, path); now != before[:strings.IndexByte(before, '/')]+"/3" {
+		t.Fatalf("the log was %q and is %q", before, now)
+	}
+	checkIntegrity(t, path)
+}
+
+// sumOfLog tells whether two logs are the same, and the version of the schema
+// after a slash.
+func sumOfLog(t *testing.T, path string) (sum string) {
+	t.Helper()
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	const query = `SELECT hex(group_concat(room_id || ' ' || seq || ' ' || author_id || ' ' || nonce || length(body) || ' ' || created_at ORDER BY room_id, seq))
+		|| '/' || (SELECT max(version) FROM migrations) FROM messages`
+	if err := db.QueryRow(query).Scan(&sum); err != nil {
+		t.Fatal(err)
+	}
+	return sum
 }
