@@ -15,13 +15,13 @@ import (
 )
 
 // closedChunked makes a database with rooms in chunks of many sizes. The first is
-// copied in several batches, whose ends are amid chunks.
+// copied in several batches, which end one message before a chunk does.
 func closedChunked(t *testing.T) (path string, logs [][]chat.Message) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "teahouse.db")
 	s := openChunked(t, path)
 	for i, sizes := range [][]int{
-		slices.Repeat([]int{50}, 200), {1, 1, 64, 3, 1, 70, 2}, {}, {5}, slices.Repeat([]int{1}, 200), {64, 64},
+		append([]int{copyRows%50 + 1}, slices.Repeat([]int{50}, 200)...), {1, 1, 64, 3, 1, 70, 2}, {}, {5}, slices.Repeat([]int{1}, 200), {64, 64},
 	} {
 		logs = append(logs, chunkedRoom(t, s, int64(i+1), sizes...))
 	}
@@ -114,6 +114,7 @@ func TestABackupOfALogWithHolesIsRefused(t *testing.T) {
 		{"a room that ends earlier", `UPDATE rooms SET last_seq = 4 WHERE id = 4`, "in 1 rooms"},
 		{"no JSON", `UPDATE chunks SET messages = '[[1,2' WHERE id = 4 << 36 | 1`, "in 1 rooms"},
 		{"JSON that is no list of messages", `UPDATE chunks SET messages = '[1,2,3,4,5]' WHERE id = 4 << 36 | 1`, "in 1 rooms"},
+		{"something after JSON", `UPDATE chunks SET messages = messages || ' ' WHERE id = 4 << 36 | 1`, "in 1 rooms"},
 		{"all of this", `UPDATE chunks SET messages = ''`, "in 5 rooms"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

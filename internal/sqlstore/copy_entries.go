@@ -13,9 +13,10 @@ const (
 	messagesFrom = `SELECT room_id, seq, author_id, nonce, body, created_at FROM messages
 		WHERE room_id >= $1 AND (room_id, seq) > ($1, $2) AND room_id <= $3 ORDER BY room_id, seq`
 
-	// chunksFrom walks the key of chunks, from the one that holds an entry of a room.
+	// chunksFrom walks the key of chunks, from the one that holds what comes after
+	// an entry of a room.
 	chunksFrom = `SELECT id, messages FROM chunks WHERE id <= ($3 << 36 | 0xFFFFFFFFF) AND id >= coalesce(
-		(SELECT id FROM chunks WHERE id BETWEEN $1 << 36 AND ($1 << 36) + $2 ORDER BY id DESC LIMIT 1), $1 << 36)
+		(SELECT id FROM chunks WHERE id BETWEEN $1 << 36 AND ($1 << 36) + $2 + 1 ORDER BY id DESC LIMIT 1), $1 << 36)
 		ORDER BY id`
 )
 

@@ -35,7 +35,7 @@ func window(r chat.Range) (from, to, limit int64) {
 	from, to, limit = 1, maxSeq, min(int64(r.Limit), maxSeq)
 	switch {
 	case r.Before >= 0:
-		to = min(r.Before-1, maxSeq)
+		to = r.Before - 1
 	case r.After >= 0:
 		from = min(r.After, maxSeq) + 1
 		to = from - 1 + limit

@@ -151,6 +151,28 @@ func TestAPageReadsNoChunkThatItDoesNotHold(t *testing.T) {
 	}
 }
 
+// What is missing of one room is not made up from the room before it.
+func TestAPageOfADamagedLogHoldsWhatIsThere(t *testing.T) {
+	t.Parallel()
+	s := openChunked(t, filepath.Join(t.TempDir(), "teahouse.db"))
+	chunkedRoom(t, s, 1, 2, 6)
+	log := chunkedRoom(t, s, 2, 3, 3)
+	if _, err := s.writer.conn.ExecContext(t.Context(), `DELETE FROM chunks WHERE id = $1`, chunkID(2, 1)); err != nil {
+		t.Fatal(err)
+	}
+	for r, want := range map[chat.Range][]chat.Message{
+		chat.Newest(4): log[3:],
+		{Before: -1, After: 0, Around: -1, Limit: 9}: log[3:],
+		{Before: -1, After: -1, Around: 2, Limit: 3}: nil,
+		{Before: 3, After: -1, Around: -1, Limit: 5}: nil,
+	} {
+		p, err := s.Messages(t.Context(), "room 2", r)
+		if err != nil || !slices.Equal(p.Messages, want) {
+			t.Errorf("%+v: %v %v", r, p.Messages, err)
+		}
+	}
+}
+
 // Every statement that reads finds its rows by an index, and gives them in
 // order without sorting: none looks at more than it returns.
 func TestNoReadScansOrSorts(t *testing.T) {
