@@ -189,3 +189,60 @@ func breakUpgrade(t *testing.T, path string) {
 		t.Fatalf("a broken upgrade: %v", err)
 	}
 }
+
+// The upgrade walks through the log: it neither keeps nor sorts all of it.
+func TestTheUpgradeToChunksSortsNothing(t *testing.T) {
+	steps, err := migrations("sqlite")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, statement, _ := strings.Cut(steps[2].sql, "INSERT INTO chunks")
+	statement, _, _ = strings.Cut(statement, ";")
+	db, err := connectSQLite(nil, frozen(t, "v2.sql"), writing)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec("CREATE TABLE chunks (id INTEGER PRIMARY KEY, messages TEXT NOT NULL)"); err != nil {
+		t.Fatal(err)
+	}
+	rows, err := db.Query("EXPLAIN QUERY PLAN INSERT INTO chunks" + statement)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	lines := 0
+	for ; rows.Next(); lines++ {
+		var id, parent, unused int
+		var detail string
+		if err := rows.Scan(&id, &parent, &unused, &detail); err != nil {
+			t.Fatal(err)
+		}
+		if t.Log(detail); strings.Contains(detail, "TEMP B-TREE") && !strings.Contains(detail, "json_group_array") { // of 64 messages
+			t.Error(detail)
+		}
+	}
+	if rows.Err() != nil || lines == 0 {
+		t.Fatalf("a plan of %d lines, %v", lines, rows.Err())
+	}
+}
+
+// What is damaged stays as it is, and the version before can serve it.
+func TestALogWithAHoleIsNotUpgraded(t *testing.T) {
+	for _, damage := range []string{
+		"DELETE FROM messages WHERE room_id = 2 AND seq = 65", "DELETE FROM messages WHERE room_id = 77",
+		"UPDATE rooms SET last_seq = 66 WHERE id = 5", "UPDATE messages SET seq = 66 WHERE room_id = 5 AND seq = 65",
+	} {
+		path := frozen(t, "v2.sql")
+		edit(t, path, damage)
+		before := rawLogs(t, path)
+		s, err := Open(t.Context(), path, quiet)
+		if err == nil {
+			s.Close()
+		}
+		if err == nil || !strings.Contains(err.Error(), "messages_missing") {
+			t.Errorf("%s: %v", damage, err)
+		}
+		differ(t, damage, before, rawLogs(t, path))
+	}
+}

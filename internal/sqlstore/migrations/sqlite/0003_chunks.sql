@@ -7,14 +7,31 @@ CREATE TABLE chunks (
 	messages TEXT NOT NULL        -- JSON: a list of [author, time, nonce, text], one seq after another
 );
 
+-- Where a message is in its chunk says its seq: a log with a hole is not upgraded.
+
+CREATE TABLE holes (rooms_with_messages_missing INTEGER CHECK (rooms_with_messages_missing = 0));
+
+INSERT INTO holes SELECT count(*) FROM rooms r WHERE
+	(last_seq, last_seq) <> (SELECT count(*), coalesce(max(seq), 0) FROM messages WHERE room_id = r.id);
+
+DROP TABLE holes;
+
+-- Each chunk is looked up by its first message: to group the whole log by room and
+-- place would keep all of it in memory.
+
 INSERT INTO chunks (id, messages)
-SELECT room_id << 36 | min(seq), json_group_array(json_array(author_id, created_at, nonce, body) ORDER BY seq)
-FROM messages GROUP BY room_id, (seq - 1) / 64;
+SELECT first.room_id << 36 | first.seq, (
+	SELECT json_group_array(json_array(author_id, created_at, nonce, body) ORDER BY seq)
+	FROM messages WHERE room_id = first.room_id AND seq BETWEEN first.seq AND first.seq + 63)
+FROM messages first WHERE (first.seq - 1) % 64 = 0;
 
 DROP TABLE messages;
 
+-- json_extract and not ->>, at which a sqlite3 older than 3.38 fails to open the file.
+
 CREATE VIEW messages (room_id, seq, author_id, nonce, body, created_at) AS
-SELECT c.id >> 36, (c.id & 0xFFFFFFFFF) + m.key, m.value ->> 0, m.value ->> 2, m.value ->> 3, m.value ->> 1
+SELECT c.id >> 36, (c.id & 0xFFFFFFFFF) + m.key, json_extract(m.value, '$[0]'), json_extract(m.value, '$[2]'),
+	json_extract(m.value, '$[3]'), json_extract(m.value, '$[1]')
 FROM chunks c, json_each(c.messages) m;
 
 -- The nonces of old messages, by who used them: how a post that comes again is
