@@ -20,21 +20,16 @@ type appending struct {
 	rooms   []*roomRow
 	roomOf  []*roomRow             // of each draft
 	names   map[chat.UserID]string // of authors who are stored
-
-	// of rows
-	careful bool                      // look nonces up, since some were stored before
-	stored  map[nonceKey]chat.Message // what careful found, without authors' names
-
-	known *known // of chunks
+	known   *known
 }
 
 // roomRow is a room as it will be when the batch is stored.
 type roomRow struct {
-	slug                string
-	id, lastSeq, lastAt int64
-	from                int   // place of the first draft that finds the room
-	fresh               []int // new messages, by their places in the batch
-	known               *knownRoom
+	slug                       string
+	id, lastSeq, lastAt, filed int64
+	from                       int   // place of the first draft that finds the room
+	fresh                      []int // new messages, by their places in the batch
+	known                      *knownRoom
 }
 
 // Append implements chat.Store.
@@ -48,14 +43,12 @@ func (s *Store) Append(ctx context.Context, batch []chat.Draft) ([]chat.Appended
 		return nil, s.tryToWrite(ctx)
 	}
 	var a *appending
-	err := s.write(ctx, func(ctx context.Context, w *writer, again bool) error {
-		a = &appending{w: w, batch: batch, results: make([]chat.Appended, len(batch)), careful: again}
-		if s.dialect.chunks {
-			a.known, s.known = s.known, nil // which comes back with the commit
-		}
+	err := s.write(ctx, func(ctx context.Context, w *writer, _ bool) error {
+		a = &appending{w: w, batch: batch, results: make([]chat.Appended, len(batch)), known: w.known}
+		w.known = nil // until the commit
 		return a.run(ctx)
 	}, func() {
-		s.known = a.known
+		s.writer.known = a.known
 		s.noteMark(a.results)
 	})
 	if err != nil {
@@ -76,23 +69,24 @@ func (s *Store) tryToWrite(ctx context.Context) error {
 	return nil
 }
 
-// step is a part of an Append.
-type step struct {
-	doing string
-	do    func(context.Context) error
-}
-
 func (a *appending) run(ctx context.Context) error {
-	log := a.rowSteps()
-	if a.w.dialect.chunks {
-		log = a.chunkSteps()
+	if a.known == nil {
+		a.known = newKnown()
 	}
-	for _, step := range slices.Concat([]step{
+	for _, step := range []struct {
+		doing string
+		do    func(context.Context) error
+	}{
 		{"reading rooms", a.loadRooms},
 		{"making rooms", a.makeRooms},
 		{"reading authors", a.loadNames},
 		{"storing authors", a.saveAuthors},
-	}, log, []step{{"updating rooms", a.saveRooms}}) {
+		{"looking nonces up", a.meetRooms},
+		{"numbering messages", a.number},
+		{"inserting messages", a.insert},
+		{"filing nonces", a.file},
+		{"updating rooms", a.saveRooms},
+	} {
 		if err := step.do(ctx); err != nil {
 			return fmt.Errorf("%s: %w", step.doing, err)
 		}
@@ -124,15 +118,15 @@ func (a *appending) loadRooms(ctx context.Context) error {
 			slugs = append(slugs, r.slug)
 		}
 	}
-	const head = `SELECT slug, id, last_seq, last_at FROM rooms WHERE slug IN (`
+	const head = `SELECT slug, id, last_seq, last_at, filed FROM rooms WHERE slug IN (`
 	return a.w.selectIn(ctx, list{head, "?", ")" + a.w.dialect.lockRooms}, slugs, func(rows *sql.Rows) error {
 		var slug string
-		var id, lastSeq, lastAt int64
-		if err := rows.Scan(&slug, &id, &lastSeq, &lastAt); err != nil {
+		var id, lastSeq, lastAt, filed int64
+		if err := rows.Scan(&slug, &id, &lastSeq, &lastAt, &filed); err != nil {
 			return err
 		}
 		r := bySlug[slug]
-		r.id, r.lastSeq, r.lastAt, r.from = id, lastSeq, lastAt, 0
+		r.id, r.lastSeq, r.lastAt, r.filed, r.from = id, lastSeq, lastAt, filed, 0
 		return nil
 	})
 }

@@ -9,18 +9,12 @@ import (
 )
 
 const (
-	// messagesFrom walks the key of messages from an entry of a room to another room.
-	messagesFrom = `SELECT room_id, seq, author_id, nonce, body, created_at FROM messages
-		WHERE room_id >= $1 AND (room_id, seq) > ($1, $2) AND room_id <= $3 ORDER BY room_id, seq`
-
 	// chunksFrom walks the key of chunks, from the one that holds what comes after
 	// an entry of a room.
-	chunksFrom = `SELECT id, messages FROM chunks WHERE id <= ($3 << 36 | 0xFFFFFFFFF) AND id >= coalesce(
-		(SELECT id FROM chunks WHERE id BETWEEN $1 << 36 AND ($1 << 36) + $2 + 1 ORDER BY id DESC LIMIT 1), $1 << 36)
+	chunksFrom = `SELECT id, messages FROM chunks WHERE id <= (CAST($3 AS BIGINT) << 36 | 68719476735) AND id >= coalesce(
+		(SELECT id FROM chunks WHERE id BETWEEN CAST($1 AS BIGINT) << 36 AND (CAST($1 AS BIGINT) << 36) + CAST($2 AS BIGINT) + 1 ORDER BY id DESC LIMIT 1), CAST($1 AS BIGINT) << 36)
 		ORDER BY id`
 )
-
-var saveMessages = list{`INSERT INTO messages (room_id, seq, author_id, nonce, body, created_at) VALUES `, "(?,?,?,?,?,?)", ""}
 
 // entry is a message of a room, whichever way its log is kept. Its author has no
 // name.
@@ -43,10 +37,9 @@ func (m *entry) follows(room copyRoom, seq int64) error {
 // entries are those of rooms that follow one another, as they arrive.
 type entries struct {
 	// fixed
-	rows    *sql.Rows
-	chunked bool
-	first   int64 // the room they begin with
-	after   int64 // seq of it after which they begin
+	rows  *sql.Rows
+	first int64 // the room they begin with
+	after int64 // seq of it after which they begin
 
 	row  entry   // the newest
 	held []entry // of the newest chunk
@@ -56,32 +49,14 @@ type entries struct {
 // entriesFrom reads what comes after a seq of a room, up to the end of another.
 // Of the rooms between them it reads all.
 func (s *Store) entriesFrom(ctx context.Context, first, after, last int64) (*entries, error) {
-	query := messagesFrom
-	if s.dialect.chunks {
-		query = chunksFrom
-	}
-	rows, err := s.writer.conn.QueryContext(ctx, query, first, after, last)
-	return &entries{rows: rows, chunked: s.dialect.chunks, first: first, after: after}, err
+	rows, err := s.writer.conn.QueryContext(ctx, chunksFrom, first, after, last)
+	return &entries{rows: rows, first: first, after: after}, err
 }
 
 func (e *entries) close() error { return e.rows.Close() }
 
 // next is the next entry, to be read before the one after it; nil is the end.
 func (e *entries) next() (*entry, error) {
-	if e.chunked {
-		return e.nextOfChunk()
-	}
-	if !e.rows.Next() {
-		return nil, e.rows.Err()
-	}
-	m := &e.row
-	var author, at int64
-	err := e.rows.Scan(&m.room, &m.Seq, &author, &m.Nonce, &m.Text, &at)
-	m.Author.ID, m.At = chat.UserID(author), fromMillis(at)
-	return m, err
-}
-
-func (e *entries) nextOfChunk() (*entry, error) {
 	for len(e.left) == 0 {
 		if !e.rows.Next() {
 			return nil, e.rows.Err()
@@ -109,20 +84,15 @@ func (e *entries) nextOfChunk() (*entry, error) {
 	return m, nil
 }
 
-// logOf is what the rows are that hold a log of either kind, as a transaction
-// of the target stores them.
+// logOf is what the rows are that hold a log, as a transaction of the target
+// stores them.
 type logOf struct {
-	chunked bool
 	chunker chunker
 	rows    []any
 }
 
 // add adds a message, after the one before it in its room.
 func (l *logOf) add(m *entry) {
-	if !l.chunked {
-		l.rows = append(l.rows, m.room, m.Seq, int64(m.Author.ID), m.Nonce, m.Text, m.At.UnixMilli())
-		return
-	}
 	if l.chunker.room != m.room {
 		l.end()
 		l.chunker.room = m.room
@@ -131,16 +101,4 @@ func (l *logOf) add(m *entry) {
 }
 
 // end makes rows of all that was added.
-func (l *logOf) end() {
-	if l.chunked {
-		l.rows = l.chunker.end(l.rows)
-	}
-}
-
-// save stores what was added.
-func (l *logOf) save(ctx context.Context, w *writer) error {
-	if l.chunked {
-		return w.insertAll(ctx, saveChunks, l.rows)
-	}
-	return w.insertAll(ctx, saveMessages, l.rows)
-}
+func (l *logOf) end() { l.rows = l.chunker.end(l.rows) }

@@ -174,7 +174,7 @@ func (c *copier) copyMessages(ctx context.Context) error {
 			if err := c.to.writer.insertAll(ctx, saveRooms, b.rooms); err != nil {
 				return err
 			}
-			return b.log.save(ctx, c.to.writer)
+			return c.to.writer.insertAll(ctx, saveChunks, b.log.rows)
 		})
 		if err != nil {
 			return atTarget(err)
@@ -232,7 +232,7 @@ type roomReader struct {
 
 // begin begins a batch.
 func (r *roomReader) begin() {
-	r.batch = &copyBatch{log: logOf{chunked: r.c.to.dialect.chunks}}
+	r.batch = &copyBatch{}
 }
 
 // send gives the batch away.

@@ -74,9 +74,6 @@ type unfiled struct{ room, filed, last int64 }
 // fileRest files what a server that runs would have filed: after an upgrade, and
 // of a copy.
 func (s *Store) fileRest(ctx context.Context) error {
-	if !s.dialect.chunks {
-		return nil
-	}
 	w, start := s.writer, time.Now()
 	var rest []unfiled
 	stmt, err := w.prepared(ctx, `SELECT id, filed, last_seq FROM rooms WHERE last_seq - filed >= $1`, "", "", 0)

@@ -7,13 +7,15 @@ import (
 	"github.com/teahouse-chat/teahouse/internal/chat"
 )
 
-// known is what the one server of a SQLite database remembers of it, so that a
-// post needs no look at what is stored: where the logs of rooms end, the names of
-// people, and of each author in each room which nonces were surely never used.
+// known is what a writing connection remembers of its database, so that a post
+// needs hardly a look at what is stored: of each author in each room which nonces
+// were surely never used and, where nobody else writes, where the logs of rooms end
+// and what people are called. What others have stored in a room meanwhile is read
+// under the lock of the room.
 //
-// It belongs to the transaction that has taken it from the store, and comes back
-// with the commit: what a transaction that failed has changed is forgotten with
-// all else. Rooms and people that are not asked for leave it again.
+// It belongs to the transaction that has taken it from the connection, and comes
+// back with the commit: what a transaction that failed has changed is forgotten
+// with all else. Rooms and people that are not asked for leave it again.
 type known struct {
 	bound      int // of a generation, in bytes, about
 	fileAt     int // newest messages of a room, after which their nonces are filed
@@ -95,7 +97,7 @@ type knownRoom struct {
 	id, lastSeq, lastAt, filed int64
 
 	newest  []nonceOf               // of message filed+1, filed+2, ...
-	authors map[chat.UserID]*filter // with all nonces of these authors
+	authors map[chat.UserID]*filter // of these all nonces are known
 	filters int                     // bytes of them
 	weighed int                     // bytes that its generation counts
 }
@@ -106,9 +108,11 @@ type nonceOf struct {
 	key    uint64
 }
 
-// add remembers the nonce of the room's next message, by an author who is known.
+// add remembers the nonce of the room's next message.
 func (r *knownRoom) add(author chat.UserID, key uint64) {
-	r.filters += r.authors[author].add(key)
+	if f := r.authors[author]; f != nil {
+		r.filters += f.add(key)
+	}
 	r.newest = append(r.newest, nonceOf{author, key})
 	r.lastSeq++
 }

@@ -79,11 +79,16 @@ func openSQLite(t testing.TB, folder string) *Store {
 }
 
 // forgetful makes a store file nonces and forget rooms at almost every commit.
-func forgetful(s *Store, fileAt, bound int) {
-	if s.known == nil {
-		s.known = newKnown()
+func forgetful(t interface{ Fatal(...any) }, s *Store, fileAt, bound int) {
+	if err := s.write(context.Background(), func(_ context.Context, w *writer, _ bool) error {
+		if w.known == nil {
+			w.known = newKnown()
+		}
+		w.known.fileAt, w.known.bound = fileAt, bound
+		return nil
+	}); err != nil {
+		t.Fatal(err)
 	}
-	s.known.fileAt, s.known.bound = fileAt, bound
 }
 
 // Whatever is known, filed, forgotten or lost with a failed commit or at the end
@@ -117,7 +122,7 @@ func TestWhatIsKnownNeverDiffersFromWhatIsStored(t *testing.T) {
 						At: time.UnixMilli(int64(pick("at", 100))).UTC(), Create: pick("create", 4) > 0,
 					}
 				}
-				forgetful(s, 1+pick("file at", 9), 4096*pick("bound", 2))
+				forgetful(rt, s, 1+pick("file at", 9), 4096*pick("bound", 2))
 				got, err := s.Append(t.Context(), batch)
 				if err != nil {
 					rt.Fatal(err)
@@ -173,8 +178,8 @@ func TestNothingIsKnownAfterAnAppendThatPanicked(t *testing.T) {
 	if _, err := s.Append(t.Context(), []chat.Draft{draft}); err != nil {
 		t.Fatal(err)
 	}
-	s.known.young.rooms["lobby"].authors[1] = nil
-	s.known.young.rooms["lobby"].authors = nil // writing to it panics
+	s.writer.known.young.rooms["lobby"].authors[1] = nil
+	s.writer.known.young.rooms["lobby"].authors = nil // writing to it panics
 	draft.Nonce = "2"
 	func() {
 		defer func() {
@@ -208,14 +213,14 @@ func TestNoncesOfOneKeyAreToldApartByTheirMessages(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	lobby := s.known.young.rooms["lobby"]
+	lobby := s.writer.known.young.rooms["lobby"]
 	for i := range lobby.newest { // as if the nonce "c" had the key of both
 		lobby.newest[i].key = keyOf("c")
 		lobby.authors[1].add(keyOf("c"))
 	}
 	for _, filed := range []bool{false, true} {
 		if filed {
-			s.known.fileAt = 1
+			s.writer.known.fileAt = 1
 		}
 		nonce := map[bool]string{false: "c", true: "d"}[filed]
 		r, err := s.Append(t.Context(), draft(nonce))

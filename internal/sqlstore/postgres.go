@@ -44,13 +44,14 @@ var postgres = dialect{
 	exclude:   []string{excludeLock, noneWithout},
 	long:      `SET statement_timeout = 0; SET enable_sort = off; SET enable_bitmapscan = off`, // rows come in order, at once
 	freeze: `SET LOCAL idle_in_transaction_session_timeout = 0;
-		LOCK TABLE users, logins, rooms, messages IN EXCLUSIVE MODE`,
+		LOCK TABLE users, logins, rooms, chunks, nonces IN EXCLUSIVE MODE`,
 	numbered: `SELECT setval(pg_get_serial_sequence('rooms', 'id'), coalesce(max(id), 0) + 1, false) FROM rooms;
-		ANALYZE users, logins, rooms, messages`,
+		ANALYZE users, logins, rooms, chunks`,
 	lockRooms:  ` ORDER BY slug FOR NO KEY UPDATE`,
 	param:      func(n int) string { return "$" + strconv.Itoa(n) },
 	among:      `= ANY ($1)`,
 	names:      func(texts []string) any { return texts },
+	ids:        func(ids []int64) any { return ids },
 	maxRows:    256,
 	readers:    postgresReaders,
 	patience:   postgresPatience,

@@ -5,33 +5,12 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"math"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/teahouse-chat/teahouse/internal/chat"
-	"github.com/teahouse-chat/teahouse/internal/planted"
 )
 
-// Pages of a log of rows are one statement each, so that the room's newest seq,
-// which is the first row, and the messages below it are of one moment. They are
-// written so that PostgreSQL walks the key of messages and stops at the limit.
-// Those of a log of chunks are in read_chunks.go.
 const (
-	pageHead = `SELECT last_seq, NULL AS seq, NULL AS author_id, NULL AS name, NULL AS nonce, NULL AS body, NULL AS created_at
-		FROM rooms WHERE slug = $1`
-	pageColumns = `SELECT 0 AS last_seq, m.seq, m.author_id, u.name, m.nonce, m.body, m.created_at
-		FROM messages m LEFT JOIN users u ON u.id = m.author_id
-		WHERE m.room_id = (SELECT id FROM rooms WHERE slug = $1) AND m.seq `
-	rowsBefore = ` UNION ALL SELECT * FROM (` + pageColumns + `< $2 ORDER BY m.seq DESC LIMIT $3) AS older`
-	rowsAfter  = ` UNION ALL SELECT * FROM (` + pageColumns + `> $2 ORDER BY m.seq LIMIT $3) AS newer`
-	rowsFrom   = ` UNION ALL SELECT * FROM (` + pageColumns + `>= $2 ORDER BY m.seq LIMIT $3) AS newer`
-
-	pageBefore = pageHead + rowsBefore
-	pageAfter  = pageHead + rowsAfter
-	pageAround = pageHead + rowsBefore + rowsFrom
-
 	roomBySlug  = `SELECT slug, last_seq, last_at FROM rooms WHERE slug = $1`
 	roomsNamed  = `SELECT slug, last_seq, last_at FROM rooms WHERE slug `
 	roomsByTalk = `SELECT slug, last_seq, last_at FROM rooms ORDER BY last_at DESC, id DESC LIMIT $1`
@@ -39,33 +18,23 @@ const (
 		FROM logins l JOIN users u ON u.id = l.user_id WHERE l.hash = $1`
 )
 
-// queries are the prepared statements of the reading pool. Some are of a log of
-// rows and some of one of chunks, and nil in the other.
+// queries are the prepared statements of the reading pool.
 type queries struct {
-	before, after, around *sql.Stmt // of rows
-	chunks, names         *sql.Stmt // of chunks
+	dialect *dialect
 
-	room, named, rooms, login *sql.Stmt
-}
-
-// query is a statement and where it goes when it is prepared.
-type query struct {
-	stmt **sql.Stmt
-	text string
+	chunks, names, room, named, rooms, login *sql.Stmt
 }
 
 func (q *queries) prepare(ctx context.Context, d *dialect, db *sql.DB) error {
-	all := []query{{&q.room, roomBySlug}, {&q.named, roomsNamed + d.among}, {&q.rooms, roomsByTalk}, {&q.login, loginByHash}}
-	if d.chunks {
-		all = append(all, query{&q.chunks, chunksOfPage}, query{&q.names, namesOf})
-	} else {
-		all = append(all, query{&q.before, pageBefore}, query{&q.after, pageAfter}, query{&q.around, pageAround})
-	}
-	for _, p := range all {
+	q.dialect = d
+	for _, p := range []struct {
+		stmt **sql.Stmt
+		text string
+	}{
+		{&q.chunks, chunksOfPage}, {&q.names, namesOf + d.among}, {&q.room, roomBySlug}, {&q.named, roomsNamed + d.among},
+		{&q.rooms, roomsByTalk}, {&q.login, loginByHash},
+	} {
 		var err error
-		if planted.OrderByTimestamp {
-			p.text = strings.ReplaceAll(p.text, "ORDER BY m.seq", "ORDER BY (m.created_at, m.nonce)")
-		}
 		if *p.stmt, err = db.PrepareContext(ctx, p.text); err != nil {
 			return fmt.Errorf("preparing %q: %w", p.text, err)
 		}
@@ -75,7 +44,7 @@ func (q *queries) prepare(ctx context.Context, d *dialect, db *sql.DB) error {
 
 func (q *queries) close() error {
 	var errs []error
-	for _, stmt := range []*sql.Stmt{q.before, q.after, q.around, q.chunks, q.names, q.room, q.named, q.rooms, q.login} {
+	for _, stmt := range []*sql.Stmt{q.chunks, q.names, q.room, q.named, q.rooms, q.login} {
 		if stmt != nil {
 			errs = append(errs, stmt.Close())
 		}
@@ -186,11 +155,7 @@ func again[T any](ctx context.Context, s *Store, f func(context.Context) (T, err
 
 // Messages implements chat.Store.
 func (s *Store) Messages(ctx context.Context, room string, r chat.Range) (chat.Page, error) {
-	page := s.queries.listed
-	if s.dialect.chunks {
-		page = s.queries.chunked
-	}
-	p, err := read(ctx, s, func(ctx context.Context) (*chat.Page, error) { return page(ctx, room, r) })
+	p, err := read(ctx, s, func(ctx context.Context) (*chat.Page, error) { return s.queries.page(ctx, room, r) })
 	if err != nil {
 		return chat.Page{}, fmt.Errorf("reading messages: %w", err)
 	}
@@ -199,76 +164,6 @@ func (s *Store) Messages(ctx context.Context, room string, r chat.Range) (chat.P
 	}
 	p.First, p.Last = edges(p, r)
 	return *p, nil
-}
-
-// listed reads a page of a log of rows; there is none of a room that is not there.
-func (q *queries) listed(ctx context.Context, room string, r chat.Range) (*chat.Page, error) {
-	stmt, cursor, descending := q.before, int64(math.MaxInt64), true
-	switch {
-	case r.Before >= 0:
-		cursor = r.Before
-	case r.After >= 0:
-		stmt, cursor, descending = q.after, r.After, false
-	case r.Around >= 0:
-		stmt, cursor, descending = q.around, r.Around, false
-	}
-	p, err := page(ctx, stmt, room, cursor, r.Limit)
-	switch {
-	case err != nil || p == nil:
-		return nil, err
-	case descending:
-		slices.Reverse(p.Messages)
-	case r.Around >= 0:
-		p.Messages = middle(p.Messages, r.Around, r.Limit)
-	}
-	return p, nil
-}
-
-// page runs one of the page statements; there is none of a room that is not there.
-func page(ctx context.Context, stmt *sql.Stmt, args ...any) (*chat.Page, error) {
-	rows, err := stmt.QueryContext(ctx, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var p chat.Page
-	known := false
-	for rows.Next() {
-		var last int64
-		var seq, author, at sql.NullInt64
-		var name, nonce, body sql.NullString
-		if err := rows.Scan(&last, &seq, &author, &name, &nonce, &body, &at); err != nil {
-			return nil, err
-		}
-		if !seq.Valid { // the room itself
-			p.LastSeq, known = last, true
-			continue
-		}
-		p.Messages = append(p.Messages, chat.Message{
-			Seq: seq.Int64, Author: chat.User{ID: chat.UserID(author.Int64), Name: name.String},
-			Nonce: nonce.String, Text: body.String, At: fromMillis(at.Int64),
-		})
-	}
-	if err := rows.Err(); err != nil || !known {
-		return nil, err
-	}
-	return &p, nil
-}
-
-// middle takes limit messages around a seq from up to limit older ones, newest
-// first, followed by up to limit newer ones, oldest first. Half are older,
-// unless one side has too few.
-func middle(both []chat.Message, around int64, limit int) []chat.Message {
-	split := 0
-	for split < len(both) && both[split].Seq < around {
-		split++
-	}
-	older, newer := both[:split], both[split:]
-	nOlder := min(len(older), limit/2)
-	nNewer := min(len(newer), limit-nOlder)
-	nOlder = min(len(older), limit-nNewer)
-	slices.Reverse(older)
-	return append(older[len(older)-nOlder:], newer[:nNewer]...)
 }
 
 // edges tells whether nothing is older or newer than a page of a room that

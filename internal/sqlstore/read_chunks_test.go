@@ -182,7 +182,7 @@ func TestNoReadScansOrSorts(t *testing.T) {
 	}
 	defer s.Close()
 	for name, query := range map[string]string{
-		"page": chunksOfPage, "names": namesOf, "copy": chunksFrom,
+		"page": chunksOfPage, "names": namesOf + sqlite.among, "copy": chunksFrom,
 		"room": roomBySlug, "named": roomsNamed + s.dialect.among, "rooms": roomsByTalk, "login": loginByHash,
 	} {
 		args := []any{1}
@@ -218,4 +218,19 @@ func TestNoReadScansOrSorts(t *testing.T) {
 			t.Logf("%s:\n\t%s", name, strings.Join(plan, "\n\t"))
 		}
 	}
+}
+// middle takes limit messages around a seq from up to limit older ones, newest
+// first, followed by up to limit newer ones, oldest first. Half are older,
+// unless one side has too few.
+func middle(both []chat.Message, around int64, limit int) []chat.Message {
+	split := 0
+	for split < len(both) && both[split].Seq < around {
+		split++
+	}
+	older, newer := both[:split], both[split:]
+	nOlder := min(len(older), limit/2)
+	nNewer := min(len(newer), limit-nOlder)
+	nOlder = min(len(older), limit-nNewer)
+	slices.Reverse(older)
+	return append(older[len(older)-nOlder:], newer[:nNewer]...)
 }

@@ -34,8 +34,9 @@ var sqlite = dialect{
 	tables:   "SELECT count(*) FROM sqlite_schema WHERE type = 'table'",
 	param:    func(int) string { return "?" },
 	among:    `IN (SELECT value FROM json_each($1))`,
-	names:    jsonList,
-	chunks:   true,
+	names:    func(texts []string) any { return jsonList(texts) },
+	ids:      func(ids []int64) any { return jsonList(ids) },
+	alone:    true,
 	maxRows:  64,
 	readers:  4,
 	connect:  connectSQLite,
@@ -65,8 +66,8 @@ func connectSQLite(_ *Store, path string, use use) (*sql.DB, error) {
 }
 
 // jsonList is how SQLite takes a list as one argument.
-func jsonList(texts []string) any {
-	list, _ := json.Marshal(texts) // of strings never fails
+func jsonList[T string | int64](all []T) any {
+	list, _ := json.Marshal(all) // of these never fails
 	return string(list)
 }
 

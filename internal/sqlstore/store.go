@@ -96,7 +96,6 @@ type Store struct {
 	writer *writer // nil after a failure, until the next write
 	before string  // session of the writer that failed
 	mark   *mark   // nil for PostgreSQL
-	known  *known  // nil for PostgreSQL, and after a failure
 	closed bool
 }
 
@@ -116,7 +115,8 @@ type dialect struct {
 	param      func(n int) string                                              // placeholder of the nth argument in generated statements
 	among      string                                                          // condition: a column is among the texts in $1, which names makes
 	names      func(texts []string) any                                        // the argument of among
-	chunks     bool                                                            // a room's log is in chunks, see chunk.go; else each message is a row
+	ids        func(ids []int64) any                                           // the same for numbers
+	alone      bool                                                            // nobody else writes: what is known of rooms and people stays true
 	maxRows    int                                                             // most rows in one generated statement, a power of two
 	readers    int                                                             // reading connections at most
 	patience   time.Duration                                                   // a call takes at most; 0 where there is no network

@@ -50,7 +50,8 @@ type writer struct {
 	conn    *sql.Conn
 	session string // names the connection to the server; "" where that is no other process
 	stmts   map[statement]*sql.Stmt
-	args    []any // reused between statements
+	args    []any  // reused between statements
+	known   *known // nil at first, and after an Append that failed
 }
 
 // statement names a prepared statement: a text that is repeated for rows.
@@ -286,8 +287,8 @@ func (s *Store) SaveUser(ctx context.Context, u chat.User, l *chat.Login) error 
 		return s.write(ctx, func(ctx context.Context, w *writer, _ bool) error {
 			const save = `INSERT INTO users (id, name, created_at) VALUES ($1, $2, $3)
 				ON CONFLICT (id) DO UPDATE SET name = excluded.name`
-			if s.known != nil {
-				s.known.forgetName(u.ID)
+			if w.known != nil {
+				w.known.forgetName(u.ID)
 			}
 			if err := w.exec(ctx, save, int64(u.ID), u.Name, now.UnixMilli()); err != nil {
 				return err

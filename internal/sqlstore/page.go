@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
-	"encoding/json"
 	"fmt"
 	"slices"
 
@@ -18,14 +17,15 @@ const (
 	// The first chunk is the last one that begins at the window's low end or before
 	// it; the chunks of other rooms are out of reach.
 	chunksOfPage = `SELECT w.last_seq, w.low, w.high, c.id, c.messages FROM
-		(SELECT id << 36 AS base, last_seq, max($2, min(last_seq, $3) - $4 + 1) AS low, min(last_seq, $3) AS high
-			FROM rooms WHERE slug = $1) AS w
+		(SELECT base, last_seq, CASE WHEN high - $4 + 1 > $2 THEN high - $4 + 1 ELSE $2 END AS low, high FROM
+			(SELECT id << 36 AS base, last_seq, CASE WHEN last_seq < $3 THEN last_seq ELSE $3 END AS high
+				FROM rooms WHERE slug = $1) AS r) AS w
 		LEFT JOIN chunks c ON w.low <= w.high AND c.id <= w.base + w.high AND c.id >= coalesce(
 			(SELECT d.id FROM chunks d WHERE d.id BETWEEN w.base AND w.base + w.low ORDER BY d.id DESC LIMIT 1), w.base)
 		ORDER BY c.id`
 
 	// namesOf is of people who are never deleted, so it need not be of that moment.
-	namesOf = `SELECT id, name FROM users WHERE id IN (SELECT value FROM json_each($1))`
+	namesOf = `SELECT id, name FROM users WHERE id `
 )
 
 // window is what a range is in numbers: at most limit messages, the newest of
@@ -45,9 +45,8 @@ func window(r chat.Range) (from, to, limit int64) {
 	return from, to, limit
 }
 
-// chunked reads a page of a log in chunks; there is none of a room that is not
-// there.
-func (q *queries) chunked(ctx context.Context, room string, r chat.Range) (*chat.Page, error) {
+// page reads a page; there is none of a room that is not there.
+func (q *queries) page(ctx context.Context, room string, r chat.Range) (*chat.Page, error) {
 	from, to, limit := window(r)
 	p := new(chat.Page)
 	known := false
@@ -101,11 +100,7 @@ func (q *queries) sign(ctx context.Context, messages []chat.Message) error {
 			ids = append(ids, int64(id))
 		}
 	}
-	list, err := json.Marshal(ids)
-	if err != nil {
-		return err
-	}
-	err = scanAll(ctx, q.names, []any{string(list)}, func(rows *sql.Rows) error {
+	err := scanAll(ctx, q.names, []any{q.dialect.ids(ids)}, func(rows *sql.Rows) error {
 		var id int64
 		var name string
 		err := rows.Scan(&id, &name)

@@ -11,26 +11,21 @@ import (
 	"github.com/teahouse-chat/teahouse/internal/planted"
 )
 
-// chunkSteps store messages as chunks. Only this server writes, so what it knows
-// of rooms stays true, and tells of nearly every nonce that it is new.
-func (a *appending) chunkSteps() []step {
-	return []step{{"looking nonces up", a.meetRooms}, {"numbering messages", a.numberChunks}, {"inserting messages", a.insertChunks}, {"filing nonces", a.file}}
-}
-
-// recall fills a room's row with what is known of it.
+// recall fills a room's row with what is known of it, where nobody else writes.
 func (a *appending) recall(r *roomRow) bool {
-	if a.known == nil {
+	if !a.w.dialect.alone {
 		return false
 	}
 	if r.known = a.known.room(r.slug); r.known == nil {
 		return false
 	}
-	r.id, r.lastSeq, r.lastAt, r.from = r.known.id, r.known.lastSeq, r.known.lastAt, 0
+	r.id, r.lastSeq, r.lastAt, r.filed, r.from = r.known.id, r.known.lastSeq, r.known.lastAt, r.known.filed, 0
 	return true
 }
 
+// recallName is the name of a person whom nobody else renames.
 func (a *appending) recallName(id chat.UserID) (name string, known bool) {
-	if a.known == nil {
+	if !a.w.dialect.alone {
 		return "", false
 	}
 	return a.known.name(id)
@@ -38,50 +33,54 @@ func (a *appending) recallName(id chat.UserID) (name string, known bool) {
 
 // meetRooms learns what is not known of rooms and people.
 func (a *appending) meetRooms(ctx context.Context) error {
-	if a.known == nil {
-		a.known = newKnown()
-	}
-	for id, name := range a.names {
-		if _, known := a.known.name(id); !known {
-			a.known.setName(id, name)
+	if a.w.dialect.alone {
+		for id, name := range a.names {
+			if _, known := a.known.name(id); !known {
+				a.known.setName(id, name)
+			}
 		}
 	}
 	for _, r := range a.rooms {
 		if r.id == 0 || r.known != nil {
 			continue
 		}
-		if err := a.w.meetRoom(ctx, r); err != nil {
+		if r.known = a.known.room(r.slug); r.known == nil || !r.known.leadsTo(r) {
+			r.known = &knownRoom{id: r.id, lastSeq: r.filed, filed: r.filed, authors: make(map[chat.UserID]*filter)}
+			a.known.addRoom(r.slug, r.known)
+		}
+		if err := a.w.catchUp(ctx, r); err != nil {
 			return err
 		}
-		a.known.addRoom(r.slug, r.known)
 	}
 	return nil
 }
 
-// meetRoom reads the nonces of a room's newest messages.
-func (w *writer) meetRoom(ctx context.Context, r *roomRow) error {
-	known := &knownRoom{id: r.id, lastAt: r.lastAt, authors: make(map[chat.UserID]*filter)}
-	stmt, err := w.prepared(ctx, `SELECT filed FROM rooms WHERE id = $1`, "", "", 0)
-	if err != nil {
-		return err
-	}
-	if err := stmt.QueryRowContext(ctx, r.id).Scan(&known.filed); err != nil {
-		return err
-	}
-	known.lastSeq = known.filed
-	err = w.eachMessage(ctx, r.id, known.filed, r.lastSeq, func(m chat.Message) {
-		known.newest = append(known.newest, nonceOf{m.Author.ID, keyOf(m.Nonce)})
-		known.lastSeq++
-	})
-	if err == nil && known.lastSeq != r.lastSeq {
-		err = fmt.Errorf("%w: of the room %q messages before number %d are missing", ErrDamaged, r.slug, r.lastSeq)
-	}
-	r.known = known
-	return err
+// leadsTo tells whether a room can have become what is stored, and without more
+// than is read for a room that is not known.
+func (k *knownRoom) leadsTo(r *roomRow) bool {
+	return k.id == r.id && k.lastSeq <= r.lastSeq && r.lastSeq-k.lastSeq <= fileAt && k.filed <= r.filed
 }
 
-// numberChunks answers each draft: a new message gets its room's next number.
-func (a *appending) numberChunks(ctx context.Context) error {
+// catchUp reads the nonces of a room's messages after those that are known: other
+// servers may have stored them.
+func (w *writer) catchUp(ctx context.Context, r *roomRow) error {
+	k := r.known
+	if k.lastSeq < r.lastSeq {
+		err := w.eachMessage(ctx, r.id, k.lastSeq, r.lastSeq, func(m chat.Message) { k.add(m.Author.ID, keyOf(m.Nonce)) })
+		if err != nil {
+			return err
+		}
+	}
+	if k.lastSeq != r.lastSeq {
+		return fmt.Errorf("%w: of the room %q messages before number %d are missing", ErrDamaged, r.slug, r.lastSeq)
+	}
+	k.newest = slices.Delete(k.newest, 0, int(r.filed-k.filed))
+	k.filed, k.lastAt = r.filed, r.lastAt
+	return nil
+}
+
+// number answers each draft: a new message gets its room's next number.
+func (a *appending) number(ctx context.Context) error {
 	for i := range a.batch {
 		d, room := &a.batch[i], a.roomOf[i]
 		if a.roomless(i) {
@@ -202,8 +201,8 @@ func (a *appending) message(ctx context.Context, room *roomRow, seq int64) (m ch
 	return m, err
 }
 
-// insertChunks stores the new messages, room by room.
-func (a *appending) insertChunks(ctx context.Context) error {
+// insert stores the new messages, room by room.
+func (a *appending) insert(ctx context.Context) error {
 	slices.SortFunc(a.rooms, func(x, y *roomRow) int { return cmp.Compare(x.id, y.id) })
 	rows := a.w.args[:0]
 	var chunk []byte
