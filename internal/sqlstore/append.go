@@ -27,6 +27,7 @@ type appending struct {
 type roomRow struct {
 	slug                       string
 	id, lastSeq, lastAt, filed int64
+	talked                     int64 // as stored
 	from                       int   // place of the first draft that finds the room
 	fresh                      []int // new messages, by their places in the batch
 	known                      *knownRoom
@@ -77,9 +78,8 @@ func (a *appending) run(ctx context.Context) error {
 		doing string
 		do    func(context.Context) error
 	}{
-		{"reading rooms", a.loadRooms},
+		{"reading rooms and authors", a.load},
 		{"making rooms", a.makeRooms},
-		{"reading authors", a.loadNames},
 		{"storing authors", a.saveAuthors},
 		{"looking nonces up", a.meetRooms},
 		{"numbering messages", a.number},
@@ -94,10 +94,38 @@ func (a *appending) run(ctx context.Context) error {
 	return nil
 }
 
-// loadRooms reads the rooms of the batch that exist, and locks them.
-func (a *appending) loadRooms(ctx context.Context) error {
+// load reads the rooms of the batch that exist, and locks them, and the names of
+// its authors who are stored.
+func (a *appending) load(ctx context.Context) error {
+	bySlug, slugs := a.findRooms()
+	ids := a.findAuthors()
+	if len(slugs)+len(ids) == 0 {
+		return nil
+	}
+	d := a.w.dialect
+	query := `WITH r AS (SELECT slug, id, last_seq, last_at, filed FROM rooms WHERE slug ` + d.among + d.lockRooms + `)
+		SELECT 'room', slug, id, last_seq, last_at, filed FROM r
+		UNION ALL SELECT 'author', name, id, 0, 0, 0 FROM users WHERE id ` + strings.Replace(d.among, "$1", "$2", 1)
+	return a.w.query(ctx, query, func(rows *sql.Rows) error {
+		var kind, name string
+		var id, lastSeq, lastAt, filed int64
+		if err := rows.Scan(&kind, &name, &id, &lastSeq, &lastAt, &filed); err != nil {
+			return err
+		}
+		if kind == "author" {
+			a.names[chat.UserID(id)] = name
+			return nil
+		}
+		r := bySlug[name]
+		r.id, r.lastSeq, r.lastAt, r.filed, r.talked, r.from = id, lastSeq, lastAt, filed, talkedAt(lastAt), 0
+		return nil
+	}, d.names(slugs), d.ids(ids))
+}
+
+// findRooms notes which room each draft is for, and returns those to be read.
+func (a *appending) findRooms() (bySlug map[string]*roomRow, slugs []string) {
 	a.roomOf = make([]*roomRow, len(a.batch))
-	bySlug := make(map[string]*roomRow)
+	bySlug = make(map[string]*roomRow)
 	for i := range a.batch {
 		d := &a.batch[i]
 		r := bySlug[d.Room]
@@ -105,6 +133,9 @@ func (a *appending) loadRooms(ctx context.Context) error {
 			r = &roomRow{slug: d.Room, from: len(a.batch)}
 			bySlug[d.Room] = r
 			a.rooms = append(a.rooms, r)
+			if !a.recall(r) {
+				slugs = append(slugs, r.slug)
+			}
 		}
 		if d.Create {
 			r.from = min(r.from, i)
@@ -112,23 +143,26 @@ func (a *appending) loadRooms(ctx context.Context) error {
 		a.roomOf[i] = r
 	}
 	slices.SortFunc(a.rooms, func(x, y *roomRow) int { return cmp.Compare(x.slug, y.slug) })
-	slugs := make([]any, 0, len(a.rooms))
-	for _, r := range a.rooms {
-		if !a.recall(r) {
-			slugs = append(slugs, r.slug)
+	return bySlug, slugs
+}
+
+// findAuthors notes the names that are known, and returns who is to be read.
+func (a *appending) findAuthors() (ids []int64) {
+	a.names = make(map[chat.UserID]string)
+	asked := make(map[chat.UserID]bool)
+	for i := range a.batch {
+		id := a.batch[i].Author.ID
+		if asked[id] {
+			continue
+		}
+		asked[id] = true
+		if name, known := a.recallName(id); known {
+			a.names[id] = name
+		} else {
+			ids = append(ids, int64(id))
 		}
 	}
-	const head = `SELECT slug, id, last_seq, last_at, filed FROM rooms WHERE slug IN (`
-	return a.w.selectIn(ctx, list{head, "?", ")" + a.w.dialect.lockRooms}, slugs, func(rows *sql.Rows) error {
-		var slug string
-		var id, lastSeq, lastAt, filed int64
-		if err := rows.Scan(&slug, &id, &lastSeq, &lastAt, &filed); err != nil {
-			return err
-		}
-		r := bySlug[slug]
-		r.id, r.lastSeq, r.lastAt, r.filed, r.from = id, lastSeq, lastAt, filed, 0
-		return nil
-	})
+	return ids
 }
 
 // makeRooms stores the rooms that are missing and wanted. When another server
@@ -156,34 +190,6 @@ func (a *appending) makeRooms(ctx context.Context) error {
 
 // roomless says that a draft's room is not there.
 func (a *appending) roomless(i int) bool { return i < a.roomOf[i].from }
-
-// loadNames reads the names of the batch's authors who are stored.
-func (a *appending) loadNames(ctx context.Context) error {
-	a.names = make(map[chat.UserID]string)
-	asked := make(map[chat.UserID]bool)
-	var ids []any
-	for i := range a.batch {
-		id := a.batch[i].Author.ID
-		if asked[id] {
-			continue
-		}
-		asked[id] = true
-		if name, known := a.recallName(id); known {
-			a.names[id] = name
-		} else {
-			ids = append(ids, int64(id))
-		}
-	}
-	return a.w.selectIn(ctx, list{`SELECT id, name FROM users WHERE id IN (`, "?", ")"}, ids, func(rows *sql.Rows) error {
-		var id int64
-		var name string
-		if err := rows.Scan(&id, &name); err != nil {
-			return err
-		}
-		a.names[chat.UserID(id)] = name
-		return nil
-	})
-}
 
 // saveAuthors stores the authors who are new, with their logins.
 func (a *appending) saveAuthors(ctx context.Context) error {
@@ -217,34 +223,13 @@ func (a *appending) saveAuthors(ctx context.Context) error {
 	return nil
 }
 
-// list is a statement with a list of groups in it.
-type list struct{ head, group, tail string }
-
-// selectIn runs a statement with lists of keys, at most so many groups at a
-// time. Lists are filled up with their last group to a power of two, so that
-// there are few statements to prepare.
-func (w *writer) selectIn(ctx context.Context, l list, keys []any, scan func(*sql.Rows) error) error {
-	width := strings.Count(l.group, "?")
-	for len(keys) > 0 {
-		n := min(len(keys)/width, w.dialect.maxRows)
-		size := 1
-		for size < n {
-			size *= 2
-		}
-		w.args = append(w.args[:0], keys[:n*width]...)
-		for len(w.args) < size*width {
-			w.args = append(w.args, keys[(n-1)*width:n*width]...)
-		}
-		keys = keys[n*width:]
-		stmt, err := w.prepared(ctx, l.head, l.group, l.tail, size)
-		if err != nil {
-			return err
-		}
-		if err := scanAll(ctx, stmt, w.args, scan); err != nil {
-			return err
-		}
+// query calls scan for the rows of a statement, which is prepared once.
+func (w *writer) query(ctx context.Context, text string, scan func(*sql.Rows) error, args ...any) error {
+	stmt, err := w.prepared(ctx, text, "", "", 0)
+	if err != nil {
+		return err
 	}
-	return nil
+	return scanAll(ctx, stmt, args, scan)
 }
 
 func scanAll(ctx context.Context, stmt *sql.Stmt, args []any, scan func(*sql.Rows) error) error {
@@ -261,31 +246,34 @@ func scanAll(ctx context.Context, stmt *sql.Stmt, args []any, scan func(*sql.Row
 	return rows.Err()
 }
 
+// Where the logs of rooms end changes with each commit, and the index of rooms by
+// talk with every 16 s of talk: PostgreSQL writes a row whose indexed columns are
+// the same in its place, and no index.
+var (
+	moveRooms = list{`UPDATE rooms SET last_seq = v.column2, last_at = v.column3 FROM (`, 3, `) AS v WHERE rooms.id = v.column1`}
+	talkRooms = list{`UPDATE rooms SET talked = v.column2 FROM (`, 2, `) AS v WHERE rooms.id = v.column1`}
+)
+
+// talkedAt is rooms.talked of rooms.last_at.
+func talkedAt(lastAt int64) int64 { return lastAt >> 14 }
+
 // saveRooms stores where the logs of the rooms end now.
 func (a *appending) saveRooms(ctx context.Context) error {
-	const head = `UPDATE rooms SET last_seq = v.column2, last_at = v.column3 FROM (VALUES `
-	const group = `(CAST(? AS BIGINT),CAST(? AS BIGINT),CAST(? AS BIGINT))`
-	const tail = `) AS v WHERE rooms.id = v.column1`
-	changed := slices.DeleteFunc(slices.Clone(a.rooms), func(r *roomRow) bool { return len(r.fresh) == 0 })
-	for size := a.w.dialect.maxRows; len(changed) > 0; {
-		if len(changed) < size {
-			size /= 2
+	ends, talked := a.w.args[:0], []any(nil)
+	for _, r := range a.rooms {
+		if len(r.fresh) == 0 {
 			continue
 		}
-		args := a.w.args[:0]
-		for _, r := range changed[:size] {
-			args = append(args, r.id, r.lastSeq, r.lastAt)
-		}
-		a.w.args, changed = args, changed[size:]
-		stmt, err := a.w.prepared(ctx, head, group, tail, size)
-		if err != nil {
-			return err
-		}
-		if _, err := stmt.ExecContext(ctx, args...); err != nil {
-			return err
+		ends = append(ends, r.id, r.lastSeq, r.lastAt)
+		if now := talkedAt(r.lastAt); now != r.talked {
+			talked = append(talked, r.id, now)
 		}
 	}
-	return nil
+	a.w.args = ends
+	if err := a.w.runAll(ctx, moveRooms, ends); err != nil {
+		return err
+	}
+	return a.w.runAll(ctx, talkRooms, talked)
 }
 
 var _ chat.Store = (*Store)(nil)

@@ -20,6 +20,7 @@ func (a *appending) recall(r *roomRow) bool {
 		return false
 	}
 	r.id, r.lastSeq, r.lastAt, r.filed, r.from = r.known.id, r.known.lastSeq, r.known.lastAt, r.known.filed, 0
+	r.talked = talkedAt(r.lastAt)
 	return true
 }
 
@@ -218,7 +219,7 @@ func (a *appending) insert(ctx context.Context) error {
 		chunk = c.buf
 	}
 	a.w.args = rows
-	return a.w.insertAll(ctx, saveChunks, rows)
+	return a.w.runAll(ctx, saveChunks, rows)
 }
 
 // file files the nonces of rooms that have enough of them.

@@ -91,18 +91,13 @@ func (c *chunker) end(rows []any) []any {
 }
 
 // saveChunks stores the rows of a chunker.
-var saveChunks = list{`INSERT INTO chunks (id, messages) VALUES `, "(?,?)", ""}
+var saveChunks = list{`INSERT INTO chunks (id, messages) `, 2, ""}
 
 // eachMessage calls f for the messages of a room after one seq up to another.
 func (w *writer) eachMessage(ctx context.Context, room, after, upTo int64, f func(chat.Message)) error {
 	const query = `SELECT id, messages FROM chunks WHERE id BETWEEN
 		coalesce((SELECT max(id) FROM chunks WHERE id BETWEEN $1 AND $2), $2) AND $3 ORDER BY id`
-	stmt, err := w.prepared(ctx, query, "", "", 0)
-	if err != nil {
-		return err
-	}
-	args := []any{chunkID(room, 0), chunkID(room, after+1), chunkID(room, upTo)}
-	return scanAll(ctx, stmt, args, func(rows *sql.Rows) error {
+	return w.query(ctx, query, func(rows *sql.Rows) error {
 		var id int64
 		var chunk string
 		if err := rows.Scan(&id, &chunk); err != nil {
@@ -115,7 +110,7 @@ func (w *writer) eachMessage(ctx context.Context, room, after, upTo int64, f fun
 			}
 			seq++
 		})
-	})
+	}, chunkID(room, 0), chunkID(room, after+1), chunkID(room, upTo))
 }
 
 // readChunk calls f for each message of a chunk, in order; the messages have no

@@ -26,34 +26,14 @@ const (
 
 // What a repeated run stores again is what the source has now.
 var (
-	saveUsers = list{`INSERT INTO users (id, name, guest, created_at) VALUES `, "(?,?,?,?)",
+	saveUsers = list{`INSERT INTO users (id, name, guest, created_at) `, 4,
 		` ON CONFLICT (id) DO UPDATE SET name = excluded.name, guest = excluded.guest, created_at = excluded.created_at`}
-	saveLogins = list{`INSERT INTO logins (hash, user_id, created_at, seen_at) VALUES `, "(?,?,?,?)",
+	saveLogins = list{`INSERT INTO logins (hash, user_id, created_at, seen_at) `, 4,
 		` ON CONFLICT (hash) DO UPDATE SET seen_at = excluded.seen_at`}
-	saveRooms = list{`INSERT INTO rooms (id, slug, last_seq, last_at) VALUES `, "(?,?,?,?)",
-		` ON CONFLICT (id) DO UPDATE SET slug = excluded.slug, last_seq = excluded.last_seq, last_at = excluded.last_at`}
+	saveRooms = list{`INSERT INTO rooms (id, slug, last_seq, last_at, talked) `, 5,
+		` ON CONFLICT (id) DO UPDATE SET slug = excluded.slug, last_seq = excluded.last_seq, last_at = excluded.last_at,
+			talked = excluded.talked`}
 )
-
-// insertAll stores rows, given value by value, in statements of maxRows, half as
-// many, ..., 1 rows.
-func (w *writer) insertAll(ctx context.Context, l list, values []any) error {
-	width := strings.Count(l.group, "?")
-	for size := w.dialect.maxRows; len(values) > 0; {
-		if len(values) < size*width {
-			size /= 2
-			continue
-		}
-		stmt, err := w.prepared(ctx, l.head, l.group, l.tail, size)
-		if err != nil {
-			return err
-		}
-		if _, err := stmt.ExecContext(ctx, values[:size*width]...); err != nil {
-			return err
-		}
-		values = values[size*width:]
-	}
-	return nil
-}
 
 // person and login are rows of the tables of people.
 type person struct {
@@ -99,10 +79,9 @@ func (c *copier) copyTable(ctx context.Context, query string, save list, scan fu
 		return atSource(err)
 	}
 	defer rows.Close()
-	width := strings.Count(save.group, "?")
 	var values []any
 	flush := func() error {
-		err := inTransaction(ctx, c.to.dialect, c.to.writer.conn, func() error { return c.to.writer.insertAll(ctx, save, values) })
+		err := inTransaction(ctx, c.to.dialect, c.to.writer.conn, func() error { return c.to.writer.runAll(ctx, save, values) })
 		values = values[:0]
 		c.progress(c.done)
 		return atTarget(err)
@@ -112,7 +91,7 @@ func (c *copier) copyTable(ctx context.Context, query string, save list, scan fu
 		if err != nil {
 			return atSource(err)
 		}
-		if values = append(values, row...); len(values) == copyRows*width {
+		if values = append(values, row...); len(values) == copyRows*save.columns {
 			if err := flush(); err != nil {
 				return err
 			}
@@ -148,7 +127,7 @@ type copyBatch struct {
 }
 
 func (b *copyBatch) room(r copyRoom, upTo int64) {
-	b.rooms = append(b.rooms, r.id, r.slug, upTo, r.lastAt)
+	b.rooms = append(b.rooms, r.id, r.slug, upTo, r.lastAt, talkedAt(r.lastAt))
 	if upTo == r.lastSeq {
 		b.ended++
 	}
@@ -171,10 +150,10 @@ func (c *copier) copyMessages(ctx context.Context) error {
 	defer cancel()
 	for b := range batches {
 		err := inTransaction(ctx, c.to.dialect, c.to.writer.conn, func() error {
-			if err := c.to.writer.insertAll(ctx, saveRooms, b.rooms); err != nil {
+			if err := c.to.writer.runAll(ctx, saveRooms, b.rooms); err != nil {
 				return err
 			}
-			return c.to.writer.insertAll(ctx, saveChunks, b.log.rows)
+			return c.to.writer.runAll(ctx, saveChunks, b.log.rows)
 		})
 		if err != nil {
 			return atTarget(err)

@@ -19,7 +19,7 @@ const (
 	fileMany = 8 * 1024 // messages whose nonces one transaction files when the store is opened
 )
 
-var saveNonces = list{`INSERT INTO nonces (room_id, author_id, first, keys) VALUES `, "(?,?,?,?)", ""}
+var saveNonces = list{`INSERT INTO nonces (room_id, author_id, first, keys) `, 4, ""}
 
 // file files the nonces of a room's messages after one seq.
 func (w *writer) file(ctx context.Context, room, after int64, nonces []nonceOf) error {
@@ -40,7 +40,7 @@ func (w *writer) file(ctx context.Context, room, after int64, nonces []nonceOf) 
 		rows = append(rows, room, int64(author), int64(binary.BigEndian.Uint64(keys[8:])), keys)
 	}
 	w.args = rows
-	if err := w.insertAll(ctx, saveNonces, rows); err != nil {
+	if err := w.runAll(ctx, saveNonces, rows); err != nil {
 		return err
 	}
 	return w.exec(ctx, `UPDATE rooms SET filed = $2 WHERE id = $1`, room, after+int64(len(nonces)))
@@ -49,11 +49,7 @@ func (w *writer) file(ctx context.Context, room, after int64, nonces []nonceOf) 
 // eachFiled calls f for an author's nonces in a room that are filed.
 func (w *writer) eachFiled(ctx context.Context, room int64, author chat.UserID, f func(key uint64, seq int64)) error {
 	const query = `SELECT keys FROM nonces WHERE room_id = $1 AND author_id = $2`
-	stmt, err := w.prepared(ctx, query, "", "", 0)
-	if err != nil {
-		return err
-	}
-	return scanAll(ctx, stmt, []any{room, int64(author)}, func(rows *sql.Rows) error {
+	return w.query(ctx, query, func(rows *sql.Rows) error {
 		var keys sql.RawBytes
 		if err := rows.Scan(&keys); err != nil {
 			return err
@@ -65,7 +61,7 @@ func (w *writer) eachFiled(ctx context.Context, room int64, author chat.UserID, 
 			f(binary.BigEndian.Uint64(keys), int64(binary.BigEndian.Uint64(keys[8:])))
 		}
 		return nil
-	})
+	}, room, int64(author))
 }
 
 // unfiled is a room with more messages to file than one that is served ever has.
@@ -76,15 +72,12 @@ type unfiled struct{ room, filed, last int64 }
 func (s *Store) fileRest(ctx context.Context) error {
 	w, start := s.writer, time.Now()
 	var rest []unfiled
-	stmt, err := w.prepared(ctx, `SELECT id, filed, last_seq FROM rooms WHERE last_seq - filed >= $1`, "", "", 0)
-	if err == nil {
-		err = scanAll(ctx, stmt, []any{2 * fileAt}, func(rows *sql.Rows) error {
-			var u unfiled
-			err := rows.Scan(&u.room, &u.filed, &u.last)
-			rest = append(rest, u)
-			return err
-		})
-	}
+	err := w.query(ctx, `SELECT id, filed, last_seq FROM rooms WHERE last_seq - filed >= $1`, func(rows *sql.Rows) error {
+		var u unfiled
+		err := rows.Scan(&u.room, &u.filed, &u.last)
+		rest = append(rest, u)
+		return err
+	}, 2*fileAt)
 	for _, u := range rest {
 		for err == nil && u.filed < u.last {
 			err = inTransaction(ctx, s.dialect, w.conn, func() (err error) {

@@ -52,7 +52,6 @@ var postgres = dialect{
 	among:      `= ANY ($1)`,
 	names:      func(texts []string) any { return texts },
 	ids:        func(ids []int64) any { return ids },
-	maxRows:    256,
 	readers:    postgresReaders,
 	patience:   postgresPatience,
 	session:    `SELECT pid || ' ' || extract(epoch FROM backend_start) FROM pg_stat_activity WHERE pid = pg_backend_pid()`,

@@ -13,7 +13,9 @@ import (
 const (
 	roomBySlug  = `SELECT slug, last_seq, last_at FROM rooms WHERE slug = $1`
 	roomsNamed  = `SELECT slug, last_seq, last_at FROM rooms WHERE slug `
-	roomsByTalk = `SELECT slug, last_seq, last_at FROM rooms ORDER BY last_at DESC, id DESC LIMIT $1`
+	roomsByTalk = `SELECT slug, last_seq, last_at FROM rooms WHERE talked >= coalesce(
+			(SELECT talked FROM rooms ORDER BY talked DESC LIMIT 1 OFFSET $1 - 1), -9223372036854775807)
+		ORDER BY last_at DESC, id DESC LIMIT $1`
 	loginByHash = `SELECT l.user_id, u.name, l.created_at, l.seen_at
 		FROM logins l JOIN users u ON u.id = l.user_id WHERE l.hash = $1`
 )

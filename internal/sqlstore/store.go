@@ -117,7 +117,7 @@ type dialect struct {
 	names      func(texts []string) any                                        // the argument of among
 	ids        func(ids []int64) any                                           // the same for numbers
 	alone      bool                                                            // nobody else writes: what is known of rooms and people stays true
-	maxRows    int                                                             // most rows in one generated statement, a power of two
+	maxRows    int                                                             // most rows in one generated statement, a power of two; 0 where a column of many rows can be one argument
 	readers    int                                                             // reading connections at most
 	patience   time.Duration                                                   // a call takes at most; 0 where there is no network
 	session    string                                                          // query naming the session with the server; "" for none

@@ -113,6 +113,66 @@ func (w *writer) prepared(ctx context.Context, head, group, tail string, rows in
 	return stmt, nil
 }
 
+// list is a statement with a list of rows in it, whose columns are column1,
+// column2, ... to the rest.
+type list struct {
+	head    string
+	columns int
+	tail    string
+}
+
+// runAll runs a statement for rows, given value by value: at once where a column
+// can be one array, else for maxRows, half as many, ..., 1 of them.
+func (w *writer) runAll(ctx context.Context, l list, values []any) error {
+	if w.dialect.maxRows == 0 && len(values) > 0 {
+		return w.runArrays(ctx, l, values)
+	}
+	group := "(?" + strings.Repeat(",?", l.columns-1) + ")"
+	for size := w.dialect.maxRows; len(values) > 0; {
+		if len(values) < size*l.columns {
+			size /= 2
+			continue
+		}
+		stmt, err := w.prepared(ctx, l.head+"VALUES ", group, l.tail, size)
+		if err != nil {
+			return err
+		}
+		if _, err := stmt.ExecContext(ctx, values[:size*l.columns]...); err != nil {
+			return err
+		}
+		values = values[size*l.columns:]
+	}
+	return nil
+}
+
+// runArrays runs a statement of PostgreSQL for rows.
+func (w *writer) runArrays(ctx context.Context, l list, values []any) error {
+	arrays, params, names := make([]any, l.columns), make([]string, l.columns), make([]string, l.columns)
+	for c := range l.columns {
+		var array string
+		switch values[c].(type) {
+		case int64:
+			arrays[c], array = column[int64](values, c, l.columns), "bigint[]"
+		case string:
+			arrays[c], array = column[string](values, c, l.columns), "text[]"
+		default:
+			arrays[c], array = column[[]byte](values, c, l.columns), "bytea[]"
+		}
+		params[c], names[c] = fmt.Sprintf("$%d::%s", c+1, array), fmt.Sprint("column", c+1)
+	}
+	rows := "SELECT * FROM unnest(" + strings.Join(params, ",") + ") AS r (" + strings.Join(names, ",") + ")"
+	return w.exec(ctx, l.head+rows+l.tail, arrays...)
+}
+
+// column is one of several columns of rows.
+func column[T any](values []any, which, columns int) []T {
+	all := make([]T, 0, len(values)/columns)
+	for ; which < len(values); which += columns {
+		all = append(all, values[which].(T))
+	}
+	return all
+}
+
 // exec runs a statement without generated rows, prepared once. head holds its
 // placeholders.
 func (w *writer) exec(ctx context.Context, head string, args ...any) error {
