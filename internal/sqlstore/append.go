@@ -83,9 +83,8 @@ func (a *appending) run(ctx context.Context) error {
 		{"storing authors", a.saveAuthors},
 		{"looking nonces up", a.meetRooms},
 		{"numbering messages", a.number},
-		{"inserting messages", a.insert},
+		{"storing messages", a.store},
 		{"filing nonces", a.file},
-		{"updating rooms", a.saveRooms},
 	} {
 		if err := step.do(ctx); err != nil {
 			return fmt.Errorf("%s: %w", step.doing, err)
@@ -244,36 +243,6 @@ func scanAll(ctx context.Context, stmt *sql.Stmt, args []any, scan func(*sql.Row
 		}
 	}
 	return rows.Err()
-}
-
-// Where the logs of rooms end changes with each commit, and the index of rooms by
-// talk with every 16 s of talk: PostgreSQL writes a row whose indexed columns are
-// the same in its place, and no index.
-var (
-	moveRooms = list{`UPDATE rooms SET last_seq = v.column2, last_at = v.column3 FROM (`, 3, `) AS v WHERE rooms.id = v.column1`}
-	talkRooms = list{`UPDATE rooms SET talked = v.column2 FROM (`, 2, `) AS v WHERE rooms.id = v.column1`}
-)
-
-// talkedAt is rooms.talked of rooms.last_at.
-func talkedAt(lastAt int64) int64 { return lastAt >> 14 }
-
-// saveRooms stores where the logs of the rooms end now.
-func (a *appending) saveRooms(ctx context.Context) error {
-	ends, talked := a.w.args[:0], []any(nil)
-	for _, r := range a.rooms {
-		if len(r.fresh) == 0 {
-			continue
-		}
-		ends = append(ends, r.id, r.lastSeq, r.lastAt)
-		if now := talkedAt(r.lastAt); now != r.talked {
-			talked = append(talked, r.id, now)
-		}
-	}
-	a.w.args = ends
-	if err := a.w.runAll(ctx, moveRooms, ends); err != nil {
-		return err
-	}
-	return a.w.runAll(ctx, talkRooms, talked)
 }
 
 var _ chat.Store = (*Store)(nil)

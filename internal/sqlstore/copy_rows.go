@@ -81,7 +81,7 @@ func (c *copier) copyTable(ctx context.Context, query string, save list, scan fu
 	defer rows.Close()
 	var values []any
 	flush := func() error {
-		err := inTransaction(ctx, c.to.dialect, c.to.writer.conn, func() error { return c.to.writer.runAll(ctx, save, values) })
+		err := inTransaction(ctx, c.to.dialect, c.to.writer.conn, func() error { return c.to.writer.runAll(ctx, rowsOf{save, values}) })
 		values = values[:0]
 		c.progress(c.done)
 		return atTarget(err)
@@ -150,10 +150,7 @@ func (c *copier) copyMessages(ctx context.Context) error {
 	defer cancel()
 	for b := range batches {
 		err := inTransaction(ctx, c.to.dialect, c.to.writer.conn, func() error {
-			if err := c.to.writer.runAll(ctx, saveRooms, b.rooms); err != nil {
-				return err
-			}
-			return c.to.writer.runAll(ctx, saveChunks, b.log.rows)
+			return c.to.writer.runAll(ctx, rowsOf{saveRooms, b.rooms}, rowsOf{saveChunks, b.log.rows})
 		})
 		if err != nil {
 			return atTarget(err)

@@ -40,7 +40,7 @@ func (w *writer) file(ctx context.Context, room, after int64, nonces []nonceOf) 
 		rows = append(rows, room, int64(author), int64(binary.BigEndian.Uint64(keys[8:])), keys)
 	}
 	w.args = rows
-	if err := w.runAll(ctx, saveNonces, rows); err != nil {
+	if err := w.runAll(ctx, rowsOf{saveNonces, rows}); err != nil {
 		return err
 	}
 	return w.exec(ctx, `UPDATE rooms SET filed = $2 WHERE id = $1`, room, after+int64(len(nonces)))

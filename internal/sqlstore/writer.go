@@ -121,47 +121,76 @@ type list struct {
 	tail    string
 }
 
-// runAll runs a statement for rows, given value by value: at once where a column
-// can be one array, else for maxRows, half as many, ..., 1 of them.
-func (w *writer) runAll(ctx context.Context, l list, values []any) error {
-	if w.dialect.maxRows == 0 && len(values) > 0 {
-		return w.runArrays(ctx, l, values)
+// rowsOf are a list's rows, given value by value.
+type rowsOf struct {
+	list
+	values []any
+}
+
+// runAll runs statements for their rows: all at once where a column can be one
+// array, else one after another, each for maxRows, half as many, ..., 1 of them.
+// In any order, they must do the same, and none may change a row twice.
+func (w *writer) runAll(ctx context.Context, all ...rowsOf) error {
+	if w.dialect.maxRows == 0 {
+		return w.runArrays(ctx, all)
 	}
-	group := "(?" + strings.Repeat(",?", l.columns-1) + ")"
-	for size := w.dialect.maxRows; len(values) > 0; {
-		if len(values) < size*l.columns {
-			size /= 2
-			continue
+	for _, l := range all {
+		group := "(?" + strings.Repeat(",?", l.columns-1) + ")"
+		for size := w.dialect.maxRows; len(l.values) > 0; {
+			if len(l.values) < size*l.columns {
+				size /= 2
+				continue
+			}
+			stmt, err := w.prepared(ctx, l.head+"VALUES ", group, l.tail, size)
+			if err != nil {
+				return err
+			}
+			if _, err := stmt.ExecContext(ctx, l.values[:size*l.columns]...); err != nil {
+				return err
+			}
+			l.values = l.values[size*l.columns:]
 		}
-		stmt, err := w.prepared(ctx, l.head+"VALUES ", group, l.tail, size)
-		if err != nil {
-			return err
-		}
-		if _, err := stmt.ExecContext(ctx, values[:size*l.columns]...); err != nil {
-			return err
-		}
-		values = values[size*l.columns:]
 	}
 	return nil
 }
 
-// runArrays runs a statement of PostgreSQL for rows.
-func (w *writer) runArrays(ctx context.Context, l list, values []any) error {
-	arrays, params, names := make([]any, l.columns), make([]string, l.columns), make([]string, l.columns)
-	for c := range l.columns {
-		var array string
-		switch values[c].(type) {
-		case int64:
-			arrays[c], array = column[int64](values, c, l.columns), "bigint[]"
-		case string:
-			arrays[c], array = column[string](values, c, l.columns), "text[]"
-		default:
-			arrays[c], array = column[[]byte](values, c, l.columns), "bytea[]"
+// runArrays runs them as one statement of PostgreSQL.
+func (w *writer) runArrays(ctx context.Context, all []rowsOf) error {
+	var statements []string
+	var arrays []any
+	for _, l := range all {
+		if len(l.values) == 0 {
+			continue
 		}
-		params[c], names[c] = fmt.Sprintf("$%d::%s", c+1, array), fmt.Sprint("column", c+1)
+		var params, names []string
+		for c := range l.columns {
+			array := "bigint[]"
+			switch l.values[c].(type) {
+			case int64:
+				arrays = append(arrays, column[int64](l.values, c, l.columns))
+			case string:
+				arrays, array = append(arrays, column[string](l.values, c, l.columns)), "text[]"
+			default:
+				arrays, array = append(arrays, column[[]byte](l.values, c, l.columns)), "bytea[]"
+			}
+			params = append(params, fmt.Sprintf("$%d::%s", len(arrays), array))
+			names = append(names, fmt.Sprint("column", c+1))
+		}
+		rows := "SELECT * FROM unnest(" + strings.Join(params, ",") + ") AS r (" + strings.Join(names, ",") + ")"
+		statements = append(statements, l.head+rows+l.tail)
 	}
-	rows := "SELECT * FROM unnest(" + strings.Join(params, ",") + ") AS r (" + strings.Join(names, ",") + ")"
-	return w.exec(ctx, l.head+rows+l.tail, arrays...)
+	if len(statements) == 0 {
+		return nil
+	}
+	last := len(statements) - 1
+	for i, text := range statements[:last] {
+		statements[i] = fmt.Sprintf("s%d AS (%s)", i, text)
+	}
+	text := statements[last]
+	if last > 0 {
+		text = "WITH " + strings.Join(statements[:last], ", ") + " " + text
+	}
+	return w.exec(ctx, text, arrays...)
 }
 
 // column is one of several columns of rows.
