@@ -75,13 +75,13 @@ func TestAKilledCopyGoesOn(t *testing.T) {
 	server := parts.Postgres(t)
 	dir := t.TempDir()
 	first := filepath.Join(dir, "first", "teahouse.db")
-	furnish(t, first, 30_000, everyRune()...)
+	furnish(t, first, 60_000, everyRune()...)
 	want, epoch := readAt(t, first)
 	from := first
 	for i, to := range []string{inSchema(t, server, "middle"), filepath.Join(dir, "last", "teahouse.db")} {
 		kills, copied := 0, false
 		for kills < 8 && !copied {
-			if copied = copyUntil(t, from, to, time.Duration(random.Int64N(int64(150*time.Millisecond)))); copied {
+			if copied = copyUntil(t, from, to, time.Duration(random.Int64N(int64(80*time.Millisecond)))); copied {
 				break
 			}
 			kills++
