@@ -95,18 +95,26 @@ func (s *Store) fileRest(ctx context.Context) error {
 	return nil
 }
 
-// fileNext files the next nonces of a room, and tells how far.
+// fileNext files the next nonces of a room, and tells how far they are filed. It
+// looks under the lock of the room where to begin: other servers file, too.
 func (w *writer) fileNext(ctx context.Context, u unfiled) (filed int64, err error) {
+	stmt, err := w.prepared(ctx, `SELECT filed FROM rooms WHERE id = $1`, "", w.dialect.lockRooms, 0)
+	if err != nil {
+		return 0, err
+	}
+	if err := stmt.QueryRowContext(ctx, u.room).Scan(&filed); err != nil || filed >= u.last {
+		return filed, err
+	}
 	var nonces []nonceOf
-	upTo := min(u.filed+fileMany, u.last)
-	err = w.eachMessage(ctx, u.room, u.filed, upTo, func(m chat.Message) {
+	upTo := min(filed+fileMany, u.last)
+	err = w.eachMessage(ctx, u.room, filed, upTo, func(m chat.Message) {
 		nonces = append(nonces, nonceOf{m.Author.ID, keyOf(m.Nonce)})
 	})
-	if err == nil && int64(len(nonces)) != upTo-u.filed {
+	if err == nil && int64(len(nonces)) != upTo-filed {
 		err = fmt.Errorf("%w: messages of room number %d are missing", ErrDamaged, u.room)
 	}
 	if err != nil {
 		return 0, err
 	}
-	return upTo, w.file(ctx, u.room, u.filed, nonces)
+	return upTo, w.file(ctx, u.room, filed, nonces)
 }

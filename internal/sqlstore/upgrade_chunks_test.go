@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"cmp"
+	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
@@ -26,6 +27,12 @@ func rawLogs(t *testing.T, path string) logs {
 		t.Fatal(err)
 	}
 	defer db.Close()
+	return logsIn(t, db)
+}
+
+// logsIn does so where a database is open already.
+func logsIn(t *testing.T, db *sql.DB) logs {
+	t.Helper()
 	rows, err := db.Query(`SELECT r.slug, m.seq, m.author_id, u.name, m.nonce, m.body, m.created_at
 		FROM messages m JOIN rooms r ON r.id = m.room_id JOIN users u ON u.id = m.author_id`)
 	if err != nil {
