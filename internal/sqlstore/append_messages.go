@@ -16,9 +16,11 @@ func (a *appending) recall(r *roomRow) bool {
 	if !a.w.dialect.alone {
 		return false
 	}
-	if r.known = a.known.room(r.slug); r.known == nil {
+	known, ok := a.known.rooms.get(r.slug)
+	if !ok {
 		return false
 	}
+	r.known = known
 	r.id, r.lastSeq, r.lastAt, r.filed, r.from = r.known.id, r.known.lastSeq, r.known.lastAt, r.known.filed, 0
 	r.talked = talkedAt(r.lastAt)
 	return true
@@ -29,15 +31,15 @@ func (a *appending) recallName(id chat.UserID) (name string, known bool) {
 	if !a.w.dialect.alone {
 		return "", false
 	}
-	return a.known.name(id)
+	return a.known.names.get(id)
 }
 
 // meetRooms learns what is not known of rooms and people.
 func (a *appending) meetRooms(ctx context.Context) error {
 	if a.w.dialect.alone {
 		for id, name := range a.names {
-			if _, known := a.known.name(id); !known {
-				a.known.setName(id, name)
+			if _, known := a.known.names.get(id); !known {
+				a.known.names.put(id, name)
 			}
 		}
 	}
@@ -45,10 +47,12 @@ func (a *appending) meetRooms(ctx context.Context) error {
 		if r.id == 0 || r.known != nil {
 			continue
 		}
-		if r.known = a.known.room(r.slug); r.known == nil || !r.known.leadsTo(r) {
-			r.known = &knownRoom{id: r.id, lastSeq: r.filed, filed: r.filed, authors: make(map[chat.UserID]*filter)}
-			a.known.addRoom(r.slug, r.known)
+		known, ok := a.known.rooms.get(r.slug)
+		if !ok || !known.leadsTo(r) {
+			known = newKnownRoom(r.id, r.filed)
+			a.known.rooms.put(r.slug, known)
 		}
+		r.known = known
 		if err := a.w.catchUp(ctx, r); err != nil {
 			return err
 		}
@@ -58,8 +62,8 @@ func (a *appending) meetRooms(ctx context.Context) error {
 
 // leadsTo tells whether a room can have become what is stored, and without more
 // than is read for a room that is not known.
-func (k *knownRoom) leadsTo(r *roomRow) bool {
-	return k.id == r.id && k.lastSeq <= r.lastSeq && r.lastSeq-k.lastSeq <= fileAt && k.filed <= r.filed
+func (r *knownRoom) leadsTo(now *roomRow) bool {
+	return r.id == now.id && r.lastSeq <= now.lastSeq && now.lastSeq-r.lastSeq <= fileAt && r.filed <= now.filed
 }
 
 // catchUp reads the nonces of a room's messages after those that are known: other
@@ -122,12 +126,13 @@ func answerRepeated(m chat.Message, d *chat.Draft, last int64) chat.Appended {
 // repeats finds the message that has a draft's nonce, if there is one.
 func (a *appending) repeats(ctx context.Context, i int, key uint64) (found bool, m chat.Message, err error) {
 	d, room := &a.batch[i], a.roomOf[i]
-	if room.known.authors[d.Author.ID] == nil {
-		if err := a.meetAuthor(ctx, room.known, d.Author.ID); err != nil {
+	used, ok := room.known.authors.get(d.Author.ID)
+	if !ok {
+		if used, err = a.meetAuthor(ctx, room.known, d.Author.ID); err != nil {
 			return false, m, err
 		}
 	}
-	if !room.known.authors[d.Author.ID].has(key) || planted.NonceNotUnique {
+	if !used.has(key) || planted.NonceNotUnique {
 		return false, m, nil
 	}
 	for _, seqsOf := range []func(context.Context, *knownRoom, nonceOf) ([]int64, error){newestOf, a.filedOf} {
@@ -168,12 +173,12 @@ func (a *appending) filedOf(ctx context.Context, room *knownRoom, n nonceOf) (se
 }
 
 // meetAuthor learns all nonces of an author in a room.
-func (a *appending) meetAuthor(ctx context.Context, room *knownRoom, author chat.UserID) error {
+func (a *appending) meetAuthor(ctx context.Context, room *knownRoom, author chat.UserID) (*filter, error) {
 	var filed []uint64
 	if room.filed > 0 {
 		err := a.w.eachFiled(ctx, room.id, author, func(key uint64, _ int64) { filed = append(filed, key) })
 		if err != nil {
-			return err
+			return nil, err
 		}
 	}
 	f := newFilter(len(filed))
@@ -185,9 +190,8 @@ func (a *appending) meetAuthor(ctx context.Context, room *knownRoom, author chat
 			f.add(n.key)
 		}
 	}
-	room.authors[author] = f
-	room.filters += f.bytes()
-	return nil
+	room.authors.put(author, f)
+	return f, nil
 }
 
 // message reads one message, which may be of this batch.
@@ -253,7 +257,8 @@ func (a *appending) file(ctx context.Context) error {
 			}
 			r.known.filed, r.known.newest = r.known.lastSeq, r.known.newest[:0]
 		}
-		a.known.weigh(r.known)
+		r.known.authors.age(a.known.bound / 4)
+		a.known.rooms.bytes += r.known.grown()
 	}
 	a.known.age()
 	return nil

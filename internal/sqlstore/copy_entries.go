@@ -41,7 +41,6 @@ type entries struct {
 	first int64 // the room they begin with
 	after int64 // seq of it after which they begin
 
-	row  entry   // the newest
 	held []entry // of the newest chunk
 	left []entry // of these, what is to come
 }

@@ -17,78 +17,68 @@ import (
 // back with the commit: what a transaction that failed has changed is forgotten
 // with all else. Rooms and people that are not asked for leave it again.
 type known struct {
-	bound      int // of a generation, in bytes, about
-	fileAt     int // newest messages of a room, after which their nonces are filed
-	young, old generation
+	bound  int // of rooms, in bytes, about; of people and of a room's authors a part
+	fileAt int // newest messages of a room, after which their nonces are filed
+	rooms  recent[string, *knownRoom]
+	names  recent[chat.UserID, string]
 }
 
 const knownBytes = 16 << 20
 
-// generation holds what was asked for since it began.
-type generation struct {
-	rooms map[string]*knownRoom // by slug
-	names map[chat.UserID]string
-	bytes int
-}
-
-func newGeneration() generation {
-	return generation{rooms: make(map[string]*knownRoom), names: make(map[chat.UserID]string)}
-}
-
 func newKnown() *known {
-	return &known{bound: knownBytes, fileAt: fileAt, young: newGeneration(), old: newGeneration()}
+	return &known{
+		bound: knownBytes, fileAt: fileAt,
+		rooms: newRecent[string]((*knownRoom).weigh),
+		names: newRecent[chat.UserID](func(name string) int { return len(name) }),
+	}
 }
 
-// age begins a new generation when this one is full: then the one before goes.
+// age forgets what was not asked for lately, when there is too much.
 func (k *known) age() {
-	if k.young.bytes > k.bound {
-		k.young, k.old = newGeneration(), k.young
+	k.rooms.age(k.bound)
+	k.names.age(k.bound / 4)
+}
+
+// recent holds what was asked for lately, in two generations: when the young one
+// is full it becomes the old one, which goes.
+type recent[K comparable, V any] struct {
+	weigh           func(V) int // its bytes, about
+	young, old      map[K]V
+	bytes, oldBytes int
+}
+
+const entryBytes = 64 // of a map, about
+
+func newRecent[K comparable, V any](weigh func(V) int) recent[K, V] {
+	return recent[K, V]{weigh: weigh, young: make(map[K]V)}
+}
+
+func (c *recent[K, V]) get(key K) (value V, ok bool) {
+	if value, ok = c.young[key]; ok {
+		return value, true
 	}
-}
-
-// room is nil for a room that is not known.
-func (k *known) room(slug string) *knownRoom {
-	r := k.young.rooms[slug]
-	if r == nil {
-		if r = k.old.rooms[slug]; r != nil {
-			delete(k.old.rooms, slug)
-			k.addRoom(slug, r)
-		}
+	if value, ok = c.old[key]; ok {
+		delete(c.old, key)
+		c.put(key, value)
 	}
-	return r
+	return value, ok
 }
 
-func (k *known) addRoom(slug string, r *knownRoom) {
-	k.young.rooms[slug] = r
-	r.weighed = 0
-	k.weigh(r)
+func (c *recent[K, V]) put(key K, value V) {
+	c.young[key] = value
+	c.bytes += entryBytes + c.weigh(value)
 }
 
-// weigh counts what a room of the young generation has grown by.
-func (k *known) weigh(r *knownRoom) {
-	bytes := 512 + 16*cap(r.newest) + 64*len(r.authors) + r.filters
-	k.young.bytes += bytes - r.weighed
-	r.weighed = bytes
+func (c *recent[K, V]) forget(key K) {
+	delete(c.young, key)
+	delete(c.old, key)
 }
 
-func (k *known) name(id chat.UserID) (name string, ok bool) {
-	if name, ok = k.young.names[id]; !ok {
-		if name, ok = k.old.names[id]; ok {
-			k.setName(id, name)
-		}
+func (c *recent[K, V]) age(bound int) {
+	if c.bytes > bound {
+		c.young, c.old = make(map[K]V), c.young
+		c.bytes, c.oldBytes = 0, c.bytes
 	}
-	return name, ok
-}
-
-func (k *known) setName(id chat.UserID, name string) {
-	k.young.names[id] = name
-	k.young.bytes += len(name) + 64 // of the map
-}
-
-// forgetName is for a person who may get another name.
-func (k *known) forgetName(id chat.UserID) {
-	delete(k.young.names, id)
-	delete(k.old.names, id)
 }
 
 // knownRoom is what is known of a room. Its newest messages are those that are
@@ -96,10 +86,24 @@ func (k *known) forgetName(id chat.UserID) {
 type knownRoom struct {
 	id, lastSeq, lastAt, filed int64
 
-	newest  []nonceOf               // of message filed+1, filed+2, ...
-	authors map[chat.UserID]*filter // of these all nonces are known
-	filters int                     // bytes of them
-	weighed int                     // bytes that its generation counts
+	newest  []nonceOf                    // of message filed+1, filed+2, ...
+	authors recent[chat.UserID, *filter] // of these all nonces are known
+	weighed int
+}
+
+func newKnownRoom(id, filed int64) *knownRoom {
+	return &knownRoom{id: id, lastSeq: filed, filed: filed, authors: newRecent[chat.UserID]((*filter).bytes)}
+}
+
+func (r *knownRoom) weigh() int {
+	r.weighed = 512 + 16*cap(r.newest) + r.authors.bytes + r.authors.oldBytes
+	return r.weighed
+}
+
+// grown is by how much a room is heavier than it was.
+func (r *knownRoom) grown() int {
+	before := r.weighed
+	return r.weigh() - before
 }
 
 // nonceOf is who used a nonce, and its key.
@@ -110,8 +114,8 @@ type nonceOf struct {
 
 // add remembers the nonce of the room's next message.
 func (r *knownRoom) add(author chat.UserID, key uint64) {
-	if f := r.authors[author]; f != nil {
-		r.filters += f.add(key)
+	if f, known := r.authors.get(author); known {
+		r.authors.bytes += f.add(key)
 	}
 	r.newest = append(r.newest, nonceOf{author, key})
 	r.lastSeq++

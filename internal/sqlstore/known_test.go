@@ -43,28 +43,54 @@ func TestAFilterHasAllThatWasAddedAndHardlyAnythingElse(t *testing.T) {
 }
 
 func TestWhatIsKnownStaysWithinItsBoundAndKeepsWhatIsUsed(t *testing.T) {
-	k := newKnown()
-	k.bound = 64 << 10
+	const bound = 64 << 10
+	c := newRecent[int](func(text string) int { return len(text) })
 	for i := range 10_000 {
-		slug := fmt.Sprint("room ", i)
-		if k.room(slug) != nil {
-			t.Fatal("a room is known that nobody made known")
+		if _, known := c.get(i); known {
+			t.Fatal("something is known that nobody made known")
 		}
-		k.addRoom(slug, &knownRoom{id: int64(i)})
-		k.setName(chat.UserID(i), "somebody")
-		if r := k.room("room 0"); r == nil || r.id != 0 {
-			t.Fatalf("the room in use was forgotten after %d others", i)
+		c.put(i, "something that takes room")
+		if text, known := c.get(0); !known || text != "something that takes room" {
+			t.Fatalf("what is in use was forgotten after %d others", i)
 		}
-		k.age()
-		if n := len(k.young.rooms) + len(k.old.rooms); n > 2*(k.bound/512+1) {
-			t.Fatalf("%d rooms are known", n)
+		c.age(bound)
+		if n := len(c.young) + len(c.old); n > 2*(bound/entryBytes+1) {
+			t.Fatalf("%d are known", n)
 		}
 	}
-	if k.room("room 1") != nil {
-		t.Error("a room nobody asks for is still known")
+	if _, known := c.get(1); known {
+		t.Error("what nobody asks for is still known")
 	}
-	if _, known := k.name(1); known {
-		t.Error("a name nobody asks for is still known")
+	c.put(1, "")
+	if c.forget(1); len(c.young) == 0 {
+		t.Error("all is forgotten")
+	}
+	if _, known := c.get(1); known {
+		t.Error("what was to be forgotten is known")
+	}
+}
+
+// A room in which very many speak does not remember them all.
+func TestARoomRemembersThoseWhoSpokeLately(t *testing.T) {
+	s := openSQLite(t, t.TempDir())
+	defer s.Close()
+	forgetful(t, s, 100, 64<<10)
+	for i := range 40 {
+		batch := make([]chat.Draft, 50)
+		for k := range batch {
+			author := chat.UserID(1 + i*len(batch) + k)
+			batch[k] = chat.Draft{Room: "lobby", Author: chat.User{ID: author, Name: "Ann"}, Nonce: "n", Text: "hi", Create: true}
+		}
+		if _, err := s.Append(t.Context(), batch); err != nil {
+			t.Fatal(err)
+		}
+		room, _ := s.writer.known.rooms.get("lobby")
+		if n := len(room.authors.young) + len(room.authors.old); n > 2*(64<<10/4/entryBytes+50) {
+			t.Fatalf("%d authors are known", n)
+		}
+		if room.weighed < room.authors.bytes {
+			t.Fatalf("it weighs %d bytes, and its authors %d", room.weighed, room.authors.bytes)
+		}
 	}
 }
 
@@ -178,8 +204,7 @@ func TestNothingIsKnownAfterAnAppendThatPanicked(t *testing.T) {
 	if _, err := s.Append(t.Context(), []chat.Draft{draft}); err != nil {
 		t.Fatal(err)
 	}
-	s.writer.known.young.rooms["lobby"].authors[1] = nil
-	s.writer.known.young.rooms["lobby"].authors = nil // writing to it panics
+	s.writer.known.rooms.young["lobby"].authors.young = map[chat.UserID]*filter{1: nil} // to use it panics
 	draft.Nonce = "2"
 	func() {
 		defer func() {
@@ -213,10 +238,10 @@ func TestNoncesOfOneKeyAreToldApartByTheirMessages(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	lobby := s.writer.known.young.rooms["lobby"]
+	lobby := s.writer.known.rooms.young["lobby"]
 	for i := range lobby.newest { // as if the nonce "c" had the key of both
 		lobby.newest[i].key = keyOf("c")
-		lobby.authors[1].add(keyOf("c"))
+		lobby.authors.young[1].add(keyOf("c"))
 	}
 	for _, filed := range []bool{false, true} {
 		if filed {

@@ -377,7 +377,7 @@ func (s *Store) SaveUser(ctx context.Context, u chat.User, l *chat.Login) error 
 			const save = `INSERT INTO users (id, name, created_at) VALUES ($1, $2, $3)
 				ON CONFLICT (id) DO UPDATE SET name = excluded.name`
 			if w.known != nil {
-				w.known.forgetName(u.ID)
+				w.known.names.forget(u.ID)
 			}
 			if err := w.exec(ctx, save, int64(u.ID), u.Name, now.UnixMilli()); err != nil {
 				return err
