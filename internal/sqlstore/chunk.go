@@ -11,9 +11,9 @@ import (
 	"github.com/teahouse-chat/teahouse/internal/chat"
 )
 
-// A chunk is a row of SQLite's log: messages of one room that follow one another.
-// Its id is the room's id and the seq of its first message; what is in it is JSON,
-// which SQLite itself can read, so that the view "messages" shows each as a row.
+// A chunk is a row of the log: messages of one room that follow one another. Its id
+// is the room's id and the seq of its first message; what is in it is JSON, which
+// the database itself can read, so that the view "messages" shows each as a row.
 const (
 	seqBits = 36
 	maxSeq  = 1<<seqBits - 1
@@ -93,11 +93,14 @@ func (c *chunker) end(rows []any) []any {
 // saveChunks stores the rows of a chunker.
 var saveChunks = list{`INSERT INTO chunks (id, messages) `, 2, ""}
 
+// chunksBetween are those of a room that begins with one id, from the one that
+// holds what another id is of to a third.
+const chunksBetween = `SELECT id, messages FROM chunks WHERE id BETWEEN
+	coalesce((SELECT max(id) FROM chunks WHERE id BETWEEN $1 AND $2), $2) AND $3 ORDER BY id`
+
 // eachMessage calls f for the messages of a room after one seq up to another.
 func (w *writer) eachMessage(ctx context.Context, room, after, upTo int64, f func(chat.Message)) error {
-	const query = `SELECT id, messages FROM chunks WHERE id BETWEEN
-		coalesce((SELECT max(id) FROM chunks WHERE id BETWEEN $1 AND $2), $2) AND $3 ORDER BY id`
-	return w.query(ctx, query, func(rows *sql.Rows) error {
+	return w.query(ctx, chunksBetween, func(rows *sql.Rows) error {
 		var id int64
 		var chunk string
 		if err := rows.Scan(&id, &chunk); err != nil {

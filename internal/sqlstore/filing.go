@@ -46,6 +46,8 @@ func (w *writer) file(ctx context.Context, room, after int64, nonces []nonceOf) 
 	return w.exec(ctx, `UPDATE rooms SET filed = $2 WHERE id = $1`, room, after+int64(len(nonces)))
 }
 
+const keysOf = `SELECT keys FROM nonces WHERE room_id = $1 AND author_id = $2`
+
 // eachFiled calls f for an author's nonces in a room that are filed.
 func (w *writer) eachFiled(ctx context.Context, room int64, author chat.UserID, f func(key uint64, seq int64)) error {
 	const query = `SELECT keys FROM nonces WHERE room_id = $1 AND author_id = $2`
