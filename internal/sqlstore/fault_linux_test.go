@@ -169,7 +169,7 @@ func TestNoSpaceForAnUpgradeChangesNothing(t *testing.T) {
 	if err := store.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if now := sumOfLog(t, path); now != before[:strings.IndexByte(before, '/')]+"/3" {
+	if now := sumOfLog(t, path); now != before[:strings.IndexByte(before, '/')]+"/4" {
 		t.Fatalf("the log was %q and is %q", before, now)
 	}
 	checkIntegrity(t, path)
