@@ -11,9 +11,9 @@
 // file beside it until Close or the end of the process, whatever ends it.
 //
 // A PostgreSQL database may be shared by several servers. A transaction locks the
-// rows of its rooms, always in the same order, so a room's numbers are dense, in
-// the order of the commits, and each nonce is stored once, whichever servers
-// append. Nothing waits without a bound: the server ends statements, locks and
+// rows of its rooms, always in the same order, and reads what others have stored
+// in them since; so a room's numbers are dense, in the order of the commits, and
+// each nonce is stored once, whichever servers append. Nothing waits without a bound: the server ends statements, locks and
 // idle transactions after seconds, and each call of the store has a deadline.
 // When the answer of a commit was lost, the next write first ends the session
 // that was left behind; so what is not stored then never will be.
