@@ -16,8 +16,7 @@ const (
 		ORDER BY id`
 )
 
-// entry is a message of a room, whichever way its log is kept. Its author has no
-// name.
+// entry is a message of a room. Its author has no name.
 type entry struct {
 	room int64
 	chat.Message
