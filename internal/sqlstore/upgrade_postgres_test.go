@@ -238,3 +238,48 @@ func TestOfServersThatStartAtOnceOneUpgrades(t *testing.T) {
 		t.Errorf("%d servers have upgraded:\n%s", n, told.told.String())
 	}
 }
+
+// What a server of version 1 is storing while the upgrade begins is upgraded, too:
+// the upgrade waits for it.
+func TestAPostOfVersion1ThatWasUnderWayIsUpgraded(t *testing.T) {
+	t.Parallel()
+	server := parts.Postgres(t)
+	for name, inserted := range map[string]bool{"numbered": false, "inserted": true} {
+		t.Run(name, func(t *testing.T) {
+			url := inSchemaOf(server, name)
+			conn, want := version1(t, url)
+			m := chat.Message{Seq: 2, Author: want["one"][0].Author, Nonce: "under way", Text: "under way", At: fromMillis(1800000000000)}
+			var room int64
+			exec(t, conn, `SET idle_in_transaction_session_timeout = 0; BEGIN`)
+			if err := conn.QueryRowContext(t.Context(), `SELECT id FROM rooms WHERE slug = 'one' FOR NO KEY UPDATE`).Scan(&room); err != nil {
+				t.Fatal(err)
+			}
+			insert := func() {
+				exec(t, conn, rowsOfVersion1, room, m.Seq, int64(m.Author.ID), m.Nonce, m.Text, m.At.UnixMilli())
+			}
+			if inserted {
+				insert()
+			}
+			opened := make(chan error, 1)
+			var s *Store
+			go func() {
+				var err error
+				s, err = Open(t.Context(), url, quiet)
+				opened <- err
+			}()
+			awaitBlocked(server)
+			if !inserted {
+				insert()
+			}
+			exec(t, conn, `UPDATE rooms SET last_seq = 2, last_at = 1800000000000 WHERE id = $1`, room)
+			exec(t, conn, `COMMIT`)
+			if err := <-opened; err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			want["one"] = append(want["one"], m)
+			differ(t, "the log", want, pagedLogs(t, s, 1000))
+			repeat(t, s, want, "")
+		})
+	}
+}

@@ -2,6 +2,11 @@
 -- one commit are one row, see docs/decisions/0018. Up to 8 KB they stay in the row
 -- as they are.
 
+-- Nobody stores anything between what is read here and the end: what a server of
+-- the version before stores then would be lost with its table.
+
+LOCK TABLE rooms, messages IN ACCESS EXCLUSIVE MODE;
+
 CREATE TABLE chunks (
 	id       BIGINT PRIMARY KEY, -- room << 36 | seq of the first message
 	messages TEXT NOT NULL       -- JSON: a list of [author, time, nonce, text], one seq after another
