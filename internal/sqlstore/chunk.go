@@ -19,8 +19,8 @@ const (
 	maxSeq  = 1<<seqBits - 1
 	maxRoom = 1<<(63-seqBits) - 1
 
-	chunkMessages = 64       // at most in a chunk
-	chunkBytes    = 16 << 10 // of JSON, after which another chunk begins
+	chunkMessages = 64      // at most in a chunk
+	chunkBytes    = 7 << 10 // of JSON, after which another begins; PostgreSQL keeps 8 KB in the row
 )
 
 // chunkID is the id of the chunk of a room that begins with seq.
