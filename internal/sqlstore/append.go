@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 
@@ -15,12 +16,15 @@ import (
 // appending is one Append on its way.
 type appending struct {
 	w       *writer
+	log     *slog.Logger
 	batch   []chat.Draft
 	results []chat.Appended
 	rooms   []*roomRow
 	roomOf  []*roomRow             // of each draft
 	names   map[chat.UserID]string // of authors who are stored
 	known   *known
+	keys    []uint64                  // of the drafts' nonces
+	stored  map[nonceKey]chat.Message // messages, without authors' names, that drafts may repeat
 }
 
 // roomRow is a room as it will be when the batch is stored.
@@ -44,9 +48,14 @@ func (s *Store) Append(ctx context.Context, batch []chat.Draft) ([]chat.Appended
 		return nil, s.tryToWrite(ctx)
 	}
 	var a *appending
-	err := s.write(ctx, func(ctx context.Context, w *writer, _ bool) error {
-		a = &appending{w: w, batch: batch, results: make([]chat.Appended, len(batch)), known: w.known}
+	err := s.write(ctx, func(ctx context.Context, w *writer) error {
+		known := w.known
+		if a != nil && a.w == w { // it was undone and is done again
+			known = a.known
+			a.forget()
+		}
 		w.known = nil // until the commit
+		a = &appending{w: w, batch: batch, results: make([]chat.Appended, len(batch)), known: known, log: s.log}
 		return a.run(ctx)
 	}, func() {
 		s.writer.known = a.known
@@ -61,13 +70,22 @@ func (s *Store) Append(ctx context.Context, batch []chat.Draft) ([]chat.Appended
 // tryToWrite is a transaction that needs all that a batch needs: a database that
 // can be locked and written, and room on its disk.
 func (s *Store) tryToWrite(ctx context.Context) error {
-	err := s.write(ctx, func(ctx context.Context, w *writer, _ bool) error {
+	err := s.write(ctx, func(ctx context.Context, w *writer) error {
 		return w.exec(ctx, `UPDATE settings SET value = value WHERE key = 'epoch'`)
 	})
 	if err != nil {
 		return fmt.Errorf("trying to write: %w", err)
 	}
 	return nil
+}
+
+// forget is for what was not stored after all: the rest of what is known is as
+// true as before.
+func (a *appending) forget() {
+	for i := range a.batch {
+		a.known.rooms.forget(a.batch[i].Room)
+		a.known.names.forget(a.batch[i].Author.ID)
+	}
 }
 
 func (a *appending) run(ctx context.Context) error {
@@ -81,7 +99,7 @@ func (a *appending) run(ctx context.Context) error {
 		{"reading rooms and authors", a.load},
 		{"making rooms", a.makeRooms},
 		{"storing authors", a.saveAuthors},
-		{"looking nonces up", a.meetRooms},
+		{"looking nonces up", a.meet},
 		{"numbering messages", a.number},
 		{"storing messages", a.store},
 		{"filing nonces", a.file},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -15,8 +16,9 @@ import (
 // chunks, and those of older ones are filed: by author, so that who posts for the
 // first time since the server was started costs a look at what is theirs alone.
 const (
-	fileAt   = 1024     // newest messages, after which a room's nonces are filed
-	fileMany = 8 * 1024 // messages whose nonces one transaction files when the store is opened
+	fileAt     = 1024     // newest messages of a room, after which their nonces are filed
+	fileChunks = 128      // or chunks that they are in
+	fileMany   = 8 * 1024 // messages whose nonces one transaction files when the store is opened
 )
 
 var saveNonces = list{`INSERT INTO nonces (room_id, author_id, first, keys) `, 4, ""}
@@ -34,36 +36,15 @@ func (w *writer) file(ctx context.Context, room, after int64, nonces []nonceOf) 
 		byAuthor[n.author] = binary.BigEndian.AppendUint64(keys, uint64(after+1+int64(i)))
 	}
 	slices.Sort(authors)
-	rows := w.args[:0]
+	var rows []any
 	for _, author := range authors {
 		keys := byAuthor[author]
 		rows = append(rows, room, int64(author), int64(binary.BigEndian.Uint64(keys[8:])), keys)
 	}
-	w.args = rows
 	if err := w.runAll(ctx, rowsOf{saveNonces, rows}); err != nil {
 		return err
 	}
 	return w.exec(ctx, `UPDATE rooms SET filed = $2 WHERE id = $1`, room, after+int64(len(nonces)))
-}
-
-const keysOf = `SELECT keys FROM nonces WHERE room_id = $1 AND author_id = $2`
-
-// eachFiled calls f for an author's nonces in a room that are filed.
-func (w *writer) eachFiled(ctx context.Context, room int64, author chat.UserID, f func(key uint64, seq int64)) error {
-	const query = `SELECT keys FROM nonces WHERE room_id = $1 AND author_id = $2`
-	return w.query(ctx, query, func(rows *sql.Rows) error {
-		var keys sql.RawBytes
-		if err := rows.Scan(&keys); err != nil {
-			return err
-		}
-		if len(keys)%16 != 0 {
-			return fmt.Errorf("%w: the nonces of author %d in room number %d", ErrDamaged, author, room)
-		}
-		for ; len(keys) > 0; keys = keys[16:] {
-			f(binary.BigEndian.Uint64(keys), int64(binary.BigEndian.Uint64(keys[8:])))
-		}
-		return nil
-	}, room, int64(author))
 }
 
 // unfiled is a room with more messages to file than one that is served ever has.
@@ -86,6 +67,10 @@ func (s *Store) fileRest(ctx context.Context) error {
 				u.filed, err = w.fileNext(ctx, u)
 				return err
 			})
+		}
+		if errors.Is(err, ErrDamaged) { // it takes no messages, and others do
+			s.log.Error("a room is damaged", "err", err)
+			err = nil
 		}
 	}
 	if err != nil {

@@ -65,12 +65,16 @@ func (c *recent[K, V]) get(key K) (value V, ok bool) {
 }
 
 func (c *recent[K, V]) put(key K, value V) {
+	c.forget(key)
 	c.young[key] = value
 	c.bytes += entryBytes + c.weigh(value)
 }
 
 func (c *recent[K, V]) forget(key K) {
-	delete(c.young, key)
+	if value, ok := c.young[key]; ok {
+		c.bytes -= entryBytes + c.weigh(value)
+		delete(c.young, key)
+	}
 	delete(c.old, key)
 }
 
@@ -86,7 +90,10 @@ func (c *recent[K, V]) age(bound int) {
 type knownRoom struct {
 	id, lastSeq, lastAt, filed int64
 
+	broken error // why it takes no messages
+
 	newest  []nonceOf                    // of message filed+1, filed+2, ...
+	chunks  int                          // that these are in
 	authors recent[chat.UserID, *filter] // of these all nonces are known
 	weighed int
 }

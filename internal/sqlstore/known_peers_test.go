@@ -202,9 +202,9 @@ func filedOnce(t *testing.T, s *Store) {
 		}
 	}
 	for _, r := range rowsOf(`SELECT DISTINCT room_id, 0, author_id FROM nonces`) {
-		author := chat.UserID(r.author)
-		err := s.writer.eachFiled(t.Context(), r.room, author, func(key uint64, seq int64) {
-			got[filed{r.room, nonceOf{author, key}, seq}]++
+		a := &appending{w: s.writer}
+		err := a.eachFiled(t.Context(), []any{r.room, r.author}, func(who inRoom, key uint64, seq int64) {
+			got[filed{who.room, nonceOf{who.author, key}, seq}]++
 		})
 		if err != nil {
 			t.Fatal(err)

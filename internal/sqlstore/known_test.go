@@ -106,7 +106,7 @@ func openSQLite(t testing.TB, folder string) *Store {
 
 // forgetful makes a store file nonces and forget rooms at almost every commit.
 func forgetful(t interface{ Fatal(...any) }, s *Store, fileAt, bound int) {
-	if err := s.write(context.Background(), func(_ context.Context, w *writer, _ bool) error {
+	if err := s.write(context.Background(), func(_ context.Context, w *writer) error {
 		if w.known == nil {
 			w.known = newKnown()
 		}
@@ -181,7 +181,7 @@ func TestWhatIsKnownNeverDiffersFromWhatIsStored(t *testing.T) {
 // failCommit has an Append fail after it has numbered its message.
 func failCommit(t interface{ Fatal(...any) }, s *Store) {
 	ctx := context.Background()
-	if err := s.write(ctx, func(ctx context.Context, w *writer, _ bool) error {
+	if err := s.write(ctx, func(ctx context.Context, w *writer) error {
 		return w.exec(ctx, `CREATE TRIGGER full BEFORE INSERT ON chunks BEGIN SELECT raise(ABORT, 'no'); END`)
 	}); err != nil {
 		t.Fatal(err)
@@ -190,7 +190,7 @@ func failCommit(t interface{ Fatal(...any) }, s *Store) {
 	if err == nil || !strings.Contains(err.Error(), "no") {
 		t.Fatal("an Append into a full database: ", err)
 	}
-	if err := s.write(ctx, func(ctx context.Context, w *writer, _ bool) error { return w.exec(ctx, `DROP TRIGGER full`) }); err != nil {
+	if err := s.write(ctx, func(ctx context.Context, w *writer) error { return w.exec(ctx, `DROP TRIGGER full`) }); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -79,7 +79,11 @@ var limits = map[string]string{
 
 // purposes are the settings that differ.
 var purposes = map[use]map[string]string{
-	writing: {"plan_cache_mode": "force_generic_plan"}, // lists of rows take longer to plan than to run
+	writing: {
+		"plan_cache_mode": "force_generic_plan", // lists of rows take longer to plan than to run
+		// All look rows up by their keys, and a plan outlives the time in which a table is small.
+		"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off",
+	},
 	reading: {"default_transaction_read_only": "on", "max_parallel_workers_per_gather": "0"},
 }
 

@@ -19,8 +19,7 @@ const tries = 16
 const beginWithin = 2 * time.Second
 
 // errAgain undoes a transaction that something stored meanwhile got in the way
-// of, such as a nonce that is there already and took a number, so that it is
-// done again, with a look at what is stored first.
+// of, such as a room that another server made, so that it is done again.
 var errAgain = errors.New("what was stored meanwhile is in the way")
 
 // outage is a time in which the database could not be reached.
@@ -50,7 +49,6 @@ type writer struct {
 	conn    *sql.Conn
 	session string // names the connection to the server; "" where that is no other process
 	stmts   map[statement]*sql.Stmt
-	args    []any  // reused between statements
 	known   *known // nil at first, and after an Append that failed
 }
 
@@ -132,32 +130,59 @@ type rowsOf struct {
 // In any order, they must do the same, and none may change a row twice.
 func (w *writer) runAll(ctx context.Context, all ...rowsOf) error {
 	if w.dialect.maxRows == 0 {
-		return w.runArrays(ctx, all)
+		text, arrays := withArrays(all)
+		if text == "" {
+			return nil
+		}
+		return w.exec(ctx, text, arrays...)
 	}
 	for _, l := range all {
-		group := "(?" + strings.Repeat(",?", l.columns-1) + ")"
-		for size := w.dialect.maxRows; len(l.values) > 0; {
-			if len(l.values) < size*l.columns {
-				size /= 2
-				continue
-			}
-			stmt, err := w.prepared(ctx, l.head+"VALUES ", group, l.tail, size)
-			if err != nil {
-				return err
-			}
-			if _, err := stmt.ExecContext(ctx, l.values[:size*l.columns]...); err != nil {
-				return err
-			}
-			l.values = l.values[size*l.columns:]
+		err := w.inParts(ctx, l, func(stmt *sql.Stmt, args []any) error {
+			_, err := stmt.ExecContext(ctx, args...)
+			return err
+		})
+		if err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// runArrays runs them as one statement of PostgreSQL.
-func (w *writer) runArrays(ctx context.Context, all []rowsOf) error {
+// queryAll calls scan for the rows that a list's statement selects.
+func (w *writer) queryAll(ctx context.Context, l rowsOf, scan func(*sql.Rows) error) error {
+	if w.dialect.maxRows == 0 {
+		text, arrays := withArrays([]rowsOf{l})
+		if text == "" {
+			return nil
+		}
+		return w.query(ctx, text, scan, arrays...)
+	}
+	return w.inParts(ctx, l, func(stmt *sql.Stmt, args []any) error { return scanAll(ctx, stmt, args, scan) })
+}
+
+// inParts runs a statement as often as its rows need it.
+func (w *writer) inParts(ctx context.Context, l rowsOf, run func(stmt *sql.Stmt, args []any) error) error {
+	group := "(?" + strings.Repeat(",?", l.columns-1) + ")"
+	for size := w.dialect.maxRows; len(l.values) > 0; {
+		if len(l.values) < size*l.columns {
+			size /= 2
+			continue
+		}
+		stmt, err := w.prepared(ctx, l.head+"VALUES ", group, l.tail, size)
+		if err == nil {
+			err = run(stmt, l.values[:size*l.columns])
+		}
+		if err != nil {
+			return err
+		}
+		l.values = l.values[size*l.columns:]
+	}
+	return nil
+}
+
+// withArrays makes one statement of PostgreSQL of those that have rows; "" is none.
+func withArrays(all []rowsOf) (text string, arrays []any) {
 	var statements []string
-	var arrays []any
 	for _, l := range all {
 		if len(l.values) == 0 {
 			continue
@@ -180,17 +205,16 @@ func (w *writer) runArrays(ctx context.Context, all []rowsOf) error {
 		statements = append(statements, l.head+rows+l.tail)
 	}
 	if len(statements) == 0 {
-		return nil
+		return "", nil
 	}
 	last := len(statements) - 1
 	for i, text := range statements[:last] {
 		statements[i] = fmt.Sprintf("s%d AS (%s)", i, text)
 	}
-	text := statements[last]
 	if last > 0 {
-		text = "WITH " + strings.Join(statements[:last], ", ") + " " + text
+		return "WITH " + strings.Join(statements[:last], ", ") + " " + statements[last], arrays
 	}
-	return w.exec(ctx, text, arrays...)
+	return statements[last], arrays
 }
 
 // column is one of several columns of rows.
@@ -257,11 +281,11 @@ func (s *Store) inTurn(ctx context.Context, t turn, f func() error) error {
 func untouched(err error) error { return fmt.Errorf("%w: %w", chat.ErrNotStored, err) }
 
 // write runs f in a transaction on the writing connection and then, when it is
-// committed, the other functions. Where others get in the way, it runs f again
-// and says so. A transaction that has begun is not ended by ctx: it is short, and
+// committed, the other functions. Where others get in the way, it runs f again. A
+// transaction that has begun is not ended by ctx: it is short, and
 // the wait for a lock bounded. Its failure is an ErrNotStored unless the commit
 // was asked for, and no more than that is known.
-func (s *Store) write(ctx context.Context, f func(ctx context.Context, w *writer, again bool) error, committed ...func()) error {
+func (s *Store) write(ctx context.Context, f func(ctx context.Context, w *writer) error, committed ...func()) error {
 	within, cancel := s.patient(context.WithoutCancel(ctx))
 	defer cancel()
 	return s.inTurn(ctx, s.mu, func() error {
@@ -281,11 +305,11 @@ func (s *Store) write(ctx context.Context, f func(ctx context.Context, w *writer
 }
 
 // retryWrite runs f as often as it takes.
-func (s *Store) retryWrite(ctx context.Context, f func(ctx context.Context, w *writer, again bool) error) error {
-	for try, again := 1, false; ; try++ {
+func (s *Store) retryWrite(ctx context.Context, f func(ctx context.Context, w *writer) error) error {
+	for try := 1; ; try++ {
 		used, asked := s.writer != nil, false
 		err := s.tryWrite(ctx, func(ctx context.Context, w *writer) error {
-			err := f(ctx, w, again)
+			err := f(ctx, w)
 			asked = err == nil // for the commit
 			return err
 		})
@@ -294,7 +318,6 @@ func (s *Store) retryWrite(ctx context.Context, f func(ctx context.Context, w *w
 		}
 		// A connection that the network cut while nobody wrote shows it now.
 		cut := used && errors.Is(err, errBegin) && s.dialect.patience > 0
-		again = again || errors.Is(err, errAgain)
 		if (cut || errors.Is(err, errAgain)) && try < tries {
 			s.count.again.Add(1)
 			continue
@@ -317,8 +340,15 @@ func (s *Store) tryWrite(ctx context.Context, f func(ctx context.Context, w *wri
 		s.writer = w
 		s.count.renewed.Add(1)
 	}
-	w := s.writer
+	w, ended := s.writer, false
+	defer func() {
+		if !ended { // f panicked, and the transaction is open
+			s.writer, s.before = nil, w.session
+			w.discard()
+		}
+	}()
 	err := s.transact(ctx, w, f)
+	ended = true
 	if err != nil && s.dialect.collided(err) {
 		return fmt.Errorf("%w: %w", errAgain, err)
 	}
@@ -373,7 +403,7 @@ func (s *Store) noteMark(results []chat.Appended) {
 func (s *Store) SaveUser(ctx context.Context, u chat.User, l *chat.Login) error {
 	now := time.Now()
 	err := s.inTurn(ctx, s.people, func() error { // one at a time stands before those who append
-		return s.write(ctx, func(ctx context.Context, w *writer, _ bool) error {
+		return s.write(ctx, func(ctx context.Context, w *writer) error {
 			const save = `INSERT INTO users (id, name, created_at) VALUES ($1, $2, $3)
 				ON CONFLICT (id) DO UPDATE SET name = excluded.name`
 			if w.known != nil {
