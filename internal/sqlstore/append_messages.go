@@ -111,7 +111,7 @@ func (a *appending) file(ctx context.Context) error {
 		if r.known == nil {
 			continue
 		}
-		if len(r.known.newest) >= a.known.fileAt || r.known.chunks >= fileChunks && r.known.broken == nil {
+		if r.known.broken == nil && (len(r.known.newest) >= a.known.fileAt || r.known.chunks > a.known.fileAt/perChunk) {
 			if err := a.w.file(ctx, r.id, r.known.filed, r.known.newest); err != nil {
 				return err
 			}

@@ -16,9 +16,9 @@ import (
 // chunks, and those of older ones are filed: by author, so that who posts for the
 // first time since the server was started costs a look at what is theirs alone.
 const (
-	fileAt     = 1024     // newest messages of a room, after which their nonces are filed
-	fileChunks = 128      // or chunks that they are in
-	fileMany   = 8 * 1024 // messages whose nonces one transaction files when the store is opened
+	fileAt   = 1024     // newest messages of a room, after which their nonces are filed
+	perChunk = 8        // or when the chunks that they are in, rows to read, are more than one for so many
+	fileMany = 8 * 1024 // messages whose nonces one transaction files when the store is opened
 )
 
 var saveNonces = list{`INSERT INTO nonces (room_id, author_id, first, keys) `, 4, ""}
@@ -55,6 +55,7 @@ type unfiled struct{ room, filed, last int64 }
 func (s *Store) fileRest(ctx context.Context) error {
 	w, start := s.writer, time.Now()
 	var rest []unfiled
+	filed := 0
 	err := w.query(ctx, `SELECT id, filed, last_seq FROM rooms WHERE last_seq - filed >= $1`, func(rows *sql.Rows) error {
 		var u unfiled
 		err := rows.Scan(&u.room, &u.filed, &u.last)
@@ -63,8 +64,9 @@ func (s *Store) fileRest(ctx context.Context) error {
 	}, 2*fileAt)
 	for _, u := range rest {
 		for err == nil && u.filed < u.last {
-			err = inTransaction(ctx, s.dialect, w.conn, func() (err error) {
-				u.filed, err = w.fileNext(ctx, u)
+			err = inTransaction(ctx, s.dialect, w.conn, func() error {
+				count, err := w.fileNext(ctx, &u)
+				filed += count
 				return err
 			})
 		}
@@ -76,32 +78,33 @@ func (s *Store) fileRest(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("filing nonces: %w", err)
 	}
-	if len(rest) > 0 {
-		s.log.Info("filed the nonces of old messages", "rooms", len(rest), "took", time.Since(start).Round(time.Millisecond))
+	if filed > 0 {
+		s.log.Info("filed the nonces of old messages", "messages", filed, "took", time.Since(start).Round(time.Millisecond))
 	}
 	return nil
 }
 
-// fileNext files the next nonces of a room, and tells how far they are filed. It
-// looks under the lock of the room where to begin: other servers file, too.
-func (w *writer) fileNext(ctx context.Context, u unfiled) (filed int64, err error) {
+// fileNext files the next nonces of a room, and tells how many. It looks under the
+// lock of the room where to begin: other servers file, too.
+func (w *writer) fileNext(ctx context.Context, u *unfiled) (filed int, err error) {
 	stmt, err := w.prepared(ctx, `SELECT filed FROM rooms WHERE id = $1`, "", w.dialect.lockRooms, 0)
 	if err != nil {
 		return 0, err
 	}
-	if err := stmt.QueryRowContext(ctx, u.room).Scan(&filed); err != nil || filed >= u.last {
-		return filed, err
-	}
-	var nonces []nonceOf
-	upTo := min(filed+fileMany, u.last)
-	err = w.eachMessage(ctx, u.room, filed, upTo, func(m chat.Message) {
-		nonces = append(nonces, nonceOf{m.Author.ID, keyOf(m.Nonce)})
-	})
-	if err == nil && int64(len(nonces)) != upTo-filed {
-		err = fmt.Errorf("%w: messages of room number %d are missing", ErrDamaged, u.room)
-	}
-	if err != nil {
+	if err := stmt.QueryRowContext(ctx, u.room).Scan(&u.filed); err != nil || u.filed >= u.last {
 		return 0, err
 	}
-	return upTo, w.file(ctx, u.room, filed, nonces)
+	var nonces []nonceOf
+	upTo := min(u.filed+fileMany, u.last)
+	err = w.eachMessage(ctx, u.room, u.filed, upTo, func(m chat.Message) {
+		nonces = append(nonces, nonceOf{m.Author.ID, keyOf(m.Nonce)})
+	})
+	if err == nil && int64(len(nonces)) != upTo-u.filed {
+		err = fmt.Errorf("%w: messages of room number %d are missing", ErrDamaged, u.room)
+	}
+	if err == nil {
+		err = w.file(ctx, u.room, u.filed, nonces)
+	}
+	u.filed = upTo
+	return len(nonces), err
 }

@@ -257,3 +257,39 @@ func TestNoncesOfOneKeyAreToldApartByTheirMessages(t *testing.T) {
 		}
 	}
 }
+
+// A room whose log cannot be read takes no messages. Others do, in the same batch.
+func TestADamagedRoomStopsNobodyElse(t *testing.T) {
+	for name, damage := range map[string]string{
+		"a chunk that is none":    `UPDATE chunks SET messages = '[[' WHERE id = 1 << 36 | 2`,
+		"a chunk that is missing": `DELETE FROM chunks WHERE id = 1 << 36 | 2`,
+		"a number beyond a key":   `UPDATE rooms SET id = 1 << 27 WHERE id = 1`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			folder := t.TempDir()
+			batch := func(nonce string) []chat.Draft {
+				ann := chat.User{ID: 1, Name: "Ann"}
+				return []chat.Draft{
+					{Room: "damaged", Author: ann, Nonce: nonce, Text: "hi", Create: true},
+					{Room: "whole", Author: ann, Nonce: nonce, Text: "hi", Create: true},
+				}
+			}
+			s := openSQLite(t, folder)
+			for _, nonce := range []string{"1", "2", "3"} {
+				if _, err := s.Append(t.Context(), batch(nonce)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s.Close()
+			edit(t, filepath.Join(folder, "teahouse.db"), damage)
+			s = openSQLite(t, folder)
+			defer s.Close()
+			for i, nonce := range []string{"4", "5"} {
+				r, err := s.Append(t.Context(), batch(nonce))
+				if err != nil || !errors.Is(r[0].Err, chat.ErrUnavailable) || r[1].Err != nil || r[1].Message.Seq != int64(4+i) {
+					t.Fatalf("%+v %v", r, err)
+				}
+			}
+		})
+	}
+}

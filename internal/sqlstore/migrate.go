@@ -77,7 +77,9 @@ func migrate(ctx context.Context, d dialect, conn *sql.Conn, steps []migration, 
 			if err != nil || now != version { // another server was first
 				return err
 			}
-			mine = true
+			if mine = true; !fresh {
+				log.Info("upgrading the database", "version", step.version, "step", step.name)
+			}
 			return applyMigration(ctx, conn, step)
 		})
 		if err != nil {

@@ -234,7 +234,7 @@ func TestOfServersThatStartAtOnceOneUpgrades(t *testing.T) {
 		repeat(t, s, want, "")
 	}
 	filedOnce(t, stores[0])
-	if n := strings.Count(told.told.String(), "step=chunks"); n != 1 {
+	if n := strings.Count(told.told.String(), "step=chunks took="); n != 1 {
 		t.Errorf("%d servers have upgraded:\n%s", n, told.told.String())
 	}
 }
