@@ -41,7 +41,7 @@ var plants = []plant{
 	{"resumes one too late", "internal/chat/read.go", []string{
 		"p, err := s.page(ctx, r.Room, Range{Before: -1, After: after,", "p, err := s.page(ctx, r.Room, Range{Before: -1, After: after + 1,",
 	}, "TestAStorm"},
-	{"takes another text for a repeated nonce", "internal/sqlstore/append.go", []string{
+	{"takes another text for a repeated nonce", "internal/sqlstore/append_messages.go", []string{
 		"if m.Text != d.Text {", "if false {",
 	}, "TestANonceStandsForOneTextForEver"},
 }

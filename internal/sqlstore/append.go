@@ -25,6 +25,7 @@ type appending struct {
 	known   *known
 	keys    []uint64                  // of the drafts' nonces
 	stored  map[nonceKey]chat.Message // messages, without authors' names, that drafts may repeat
+	lost    map[int]bool              // drafts that may repeat a message which cannot be read
 }
 
 // roomRow is a room as it will be when the batch is stored.
@@ -82,6 +83,11 @@ func (s *Store) tryToWrite(ctx context.Context) error {
 // forget is for what was not stored after all: the rest of what is known is as
 // true as before.
 func (a *appending) forget() {
+	for _, r := range a.rooms {
+		if r.known != nil {
+			a.known.rooms.bytes += r.known.grown()
+		}
+	}
 	for i := range a.batch {
 		a.known.rooms.forget(a.batch[i].Room)
 		a.known.names.forget(a.batch[i].Author.ID)

@@ -22,6 +22,10 @@ func (a *appending) number(context.Context) error {
 			a.results[i].Err = fmt.Errorf("%w: %w", chat.ErrUnavailable, room.known.broken)
 			continue
 		}
+		if a.lost[i] {
+			a.results[i].Err = fmt.Errorf("%w: %w: the message that may have this nonce cannot be read", chat.ErrUnavailable, ErrDamaged)
+			continue
+		}
 		author := chat.User{ID: d.Author.ID, Name: a.names[d.Author.ID]}
 		if m, repeated := a.repeats(i); repeated {
 			m.Author = author
@@ -107,19 +111,18 @@ func (a *appending) store(ctx context.Context) error {
 
 // file files the nonces of rooms that have enough of them.
 func (a *appending) file(ctx context.Context) error {
+	var rows, ends []any
 	for _, r := range a.rooms {
 		if r.known == nil {
 			continue
 		}
 		if r.known.broken == nil && (len(r.known.newest) >= a.known.fileAt || r.known.chunks > a.known.fileAt/perChunk) {
-			if err := a.w.file(ctx, r.id, r.known.filed, r.known.newest); err != nil {
-				return err
-			}
+			rows, ends = rowsToFile(rows, ends, r.id, r.known.filed, r.known.newest)
 			r.known.filed, r.known.newest, r.known.chunks = r.known.lastSeq, r.known.newest[:0], 0
 		}
-		r.known.authors.age(a.known.bound / 4)
+		r.known.authors.age(a.known.bound / 2)
 		a.known.rooms.bytes += r.known.grown()
 	}
 	a.known.age()
-	return nil
+	return a.w.runAll(ctx, rowsOf{saveNonces, rows}, rowsOf{fileRooms, ends})
 }

@@ -25,6 +25,13 @@ var saveNonces = list{`INSERT INTO nonces (room_id, author_id, first, keys) `, 4
 
 // file files the nonces of a room's messages after one seq.
 func (w *writer) file(ctx context.Context, room, after int64, nonces []nonceOf) error {
+	rows, ends := rowsToFile(nil, nil, room, after, nonces)
+	return w.runAll(ctx, rowsOf{saveNonces, rows}, rowsOf{fileRooms, ends})
+}
+
+var fileRooms = list{`UPDATE rooms SET filed = v.column2 FROM (`, 2, `) AS v WHERE rooms.id = v.column1`}
+
+func rowsToFile(rows, ends []any, room, after int64, nonces []nonceOf) (_, _ []any) {
 	byAuthor := make(map[chat.UserID][]byte)
 	var authors []chat.UserID
 	for i, n := range nonces {
@@ -36,15 +43,11 @@ func (w *writer) file(ctx context.Context, room, after int64, nonces []nonceOf) 
 		byAuthor[n.author] = binary.BigEndian.AppendUint64(keys, uint64(after+1+int64(i)))
 	}
 	slices.Sort(authors)
-	var rows []any
 	for _, author := range authors {
 		keys := byAuthor[author]
 		rows = append(rows, room, int64(author), int64(binary.BigEndian.Uint64(keys[8:])), keys)
 	}
-	if err := w.runAll(ctx, rowsOf{saveNonces, rows}); err != nil {
-		return err
-	}
-	return w.exec(ctx, `UPDATE rooms SET filed = $2 WHERE id = $1`, room, after+int64(len(nonces)))
+	return rows, append(ends, room, after+int64(len(nonces)))
 }
 
 // unfiled is a room with more messages to file than one that is served ever has.

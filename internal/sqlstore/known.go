@@ -23,7 +23,7 @@ type known struct {
 	names  recent[chat.UserID, string]
 }
 
-const knownBytes = 16 << 20
+const knownBytes = 32 << 20
 
 func newKnown() *known {
 	return &known{

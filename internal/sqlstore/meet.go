@@ -69,6 +69,9 @@ func (a *appending) meet(ctx context.Context) error {
 	return a.findRepeated(ctx)
 }
 
+// meetAtOnce is how many rooms are read in one statement, whose answer is sorted.
+const meetAtOnce = 32
+
 // catchUp reads the nonces of the rooms' messages after those that are known:
 // other servers may have stored them.
 func (a *appending) catchUp(ctx context.Context) error {
@@ -84,45 +87,49 @@ func (a *appending) catchUp(ctx context.Context) error {
 			a.known.rooms.put(r.slug, known)
 		}
 		r.known = known
-		if byID[r.id] = r; known.lastSeq < r.lastSeq && r.id <= maxRoom {
+		if byID[r.id] = r; known.lastSeq < r.lastSeq && known.lastSeq >= 0 && r.numbered() {
 			behind = append(behind, chunkID(r.id, 0), chunkID(r.id, known.lastSeq+1), chunkID(r.id, r.lastSeq))
 		}
 	}
-	err := a.eachChunk(ctx, rowsOf{chunksAfter, behind}, func(room, seq int64, chunk string) error {
-		r := byID[room]
-		r.known.chunks++
-		return readChunk(chunk, func(m chat.Message) {
-			if seq == r.known.lastSeq+1 && seq <= r.lastSeq {
+	for some := range slices.Chunk(behind, meetAtOnce*chunksAfter.columns) {
+		err := a.eachChunk(ctx, rowsOf{chunksAfter, some}, func(room, seq int64, m chat.Message) {
+			if r := byID[room]; seq == r.known.lastSeq+1 && seq <= r.lastSeq {
 				r.known.add(m.Author.ID, keyOf(m.Nonce))
 			}
-			seq++
-		})
-	})
-	for _, r := range byID {
-		before := r.known.broken
-		if r.known.settle(r); before == nil && r.known.broken != nil {
-			a.log.Error("a room takes no messages", "room", r.slug, "err", r.known.broken)
+		}, func(room int64) { byID[room].known.chunks++ })
+		if err != nil {
+			return err
 		}
 	}
-	return err
+	for _, r := range byID {
+		if r.known.broken == nil && !r.known.settle(r) {
+			r.known.broken = fmt.Errorf("%w: the room %q takes no messages: of those before number %d some are missing or cannot be read, or it is too large",
+				ErrDamaged, r.slug, r.lastSeq)
+			a.log.Error("a room takes no messages", "err", r.known.broken)
+		}
+	}
+	return nil
 }
 
-// eachChunk calls f for the chunks that a statement selects. One that is damaged
-// breaks its room, and no other.
-func (a *appending) eachChunk(ctx context.Context, which rowsOf, f func(room, seq int64, chunk string) error) error {
+// numbered says that the messages of a room have numbers that its chunks can have.
+func (r *roomRow) numbered() bool { return r.id <= maxRoom && r.lastSeq <= maxSeq-1<<20 }
+
+// eachChunk calls each for the chunks that a statement selects, and f for their
+// messages, up to one that cannot be read.
+func (a *appending) eachChunk(ctx context.Context, which rowsOf, f func(room, seq int64, m chat.Message), each func(room int64)) error {
 	return a.w.queryAll(ctx, which, func(rows *sql.Rows) error {
 		var id int64
 		var chunk string
 		if err := rows.Scan(&id, &chunk); err != nil {
 			return err
 		}
-		if err := f(id>>seqBits, id&maxSeq, chunk); err != nil {
-			for _, r := range a.rooms {
-				if r.id == id>>seqBits {
-					r.known.broken = err
-				}
-			}
-		}
+		room, seq := id>>seqBits, id&maxSeq
+		each(room)
+		_ = readChunk(chunk, func(m chat.Message) { // what is missing then is found missing
+			m.Seq = seq
+			f(room, seq, m)
+			seq++
+		})
 		return nil
 	})
 }
@@ -134,18 +141,14 @@ func (r *knownRoom) leadsTo(now *roomRow) bool {
 }
 
 // settle takes over what is stored, when all of it was found.
-func (r *knownRoom) settle(now *roomRow) {
-	switch {
-	case now.id > maxRoom || now.lastSeq > maxSeq-1<<20:
-		r.broken = fmt.Errorf("the room %q cannot have more messages: it is number %d, and has %d", now.slug, now.id, now.lastSeq)
-	case r.broken == nil && r.lastSeq != now.lastSeq:
-		r.broken = fmt.Errorf("%w: of the room %q messages before number %d are missing", ErrDamaged, now.slug, now.lastSeq)
+func (r *knownRoom) settle(now *roomRow) bool {
+	if r.lastSeq != now.lastSeq || !now.numbered() {
+		return false
 	}
-	if r.broken == nil {
-		r.newest = slices.Delete(r.newest, 0, int(now.filed-r.filed))
-		r.chunks = min(r.chunks, len(r.newest))
-		r.filed, r.lastAt = now.filed, now.lastAt
-	}
+	r.newest = slices.Delete(r.newest, 0, int(now.filed-r.filed))
+	r.chunks = min(r.chunks, len(r.newest))
+	r.filed, r.lastAt = now.filed, now.lastAt
+	return true
 }
 
 // inRoom is an author in a room.
@@ -225,7 +228,7 @@ func (a *appending) key(i int) nonceKey {
 func (a *appending) findRepeated(ctx context.Context) error {
 	a.keys = make([]uint64, len(a.batch))
 	var suspects []int
-	newest := make(map[int64]bool)
+	newest := make(map[int64][]int) // drafts, by the ids of messages
 	for i := range a.batch {
 		room, author := a.roomOf[i].known, a.batch[i].Author.ID
 		if a.roomless(i) || room.broken != nil {
@@ -238,32 +241,33 @@ func (a *appending) findRepeated(ctx context.Context) error {
 		suspects = append(suspects, i)
 		for k, n := range room.newest {
 			if n == (nonceOf{author, a.keys[i]}) {
-				newest[chunkID(room.id, room.filed+1+int64(k))] = true
+				id := chunkID(room.id, room.filed+1+int64(k))
+				newest[id] = append(newest[id], i)
 			}
 		}
 	}
 	if len(suspects) == 0 {
 		return nil
 	}
-	a.stored = make(map[nonceKey]chat.Message)
+	a.stored, a.lost = make(map[nonceKey]chat.Message), make(map[int]bool)
 	if err := a.readStored(ctx, newest); err != nil {
 		return err
 	}
-	filed, wanted, old := []any(nil), make(map[inRoom]map[uint64]bool), make(map[int64]bool)
+	filed, wanted, old := []any(nil), make(map[inRoom]map[uint64][]int), make(map[int64][]int)
 	for _, i := range suspects {
 		key := a.key(i)
 		if _, found := a.stored[key]; found || a.roomOf[i].known.filed == 0 {
 			continue
 		}
 		if wanted[key.inRoom] == nil {
-			wanted[key.inRoom] = make(map[uint64]bool)
+			wanted[key.inRoom] = make(map[uint64][]int)
 			filed = append(filed, key.room, int64(key.author))
 		}
-		wanted[key.inRoom][a.keys[i]] = true
+		wanted[key.inRoom][a.keys[i]] = append(wanted[key.inRoom][a.keys[i]], i)
 	}
 	err := a.eachFiled(ctx, filed, func(who inRoom, key uint64, seq int64) {
-		if wanted[who][key] {
-			old[chunkID(who.room, seq)] = true
+		if drafts := wanted[who][key]; drafts != nil {
+			old[chunkID(who.room, seq)] = drafts
 		}
 	})
 	if err != nil {
@@ -272,19 +276,27 @@ func (a *appending) findRepeated(ctx context.Context) error {
 	return a.readStored(ctx, old)
 }
 
-// readStored reads messages, each named by what the id of a chunk would be that it
-// is the first of.
-func (a *appending) readStored(ctx context.Context, ids map[int64]bool) error {
+// readStored reads messages that drafts may repeat, each named by what the id of a
+// chunk would be that it is the first of. A draft whose message is not there cannot
+// be judged.
+func (a *appending) readStored(ctx context.Context, drafts map[int64][]int) error {
 	var rows []any
-	for id := range ids {
+	for id := range drafts {
 		rows = append(rows, id&^maxSeq, id)
 	}
-	return a.eachChunk(ctx, rowsOf{chunksWith, rows}, func(room, seq int64, chunk string) error {
-		return readChunk(chunk, func(m chat.Message) {
-			if m.Seq = seq; ids[chunkID(room, seq)] {
-				a.stored[nonceKey{inRoom{room, m.Author.ID}, m.Nonce}] = m
+	err := a.eachChunk(ctx, rowsOf{chunksWith, rows}, func(room, seq int64, m chat.Message) {
+		if id := chunkID(room, seq); drafts[id] != nil {
+			a.stored[nonceKey{inRoom{room, m.Author.ID}, m.Nonce}] = m
+			delete(drafts, id)
+		}
+	}, func(int64) {})
+	for id, lost := range drafts {
+		for _, i := range lost {
+			if _, found := a.stored[a.key(i)]; !found {
+				a.lost[i] = true
+				a.log.Error("a message is missing or cannot be read", "room", a.batch[i].Room, "seq", id&maxSeq)
 			}
-			seq++
-		})
-	})
+		}
+	}
+	return err
 }
