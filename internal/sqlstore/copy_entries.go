@@ -8,13 +8,11 @@ import (
 	"github.com/teahouse-chat/teahouse/internal/chat"
 )
 
-const (
-	// chunksFrom walks the key of chunks, from the one that holds what comes after
-	// an entry of a room.
-	chunksFrom = `SELECT id, messages FROM chunks WHERE id <= (CAST($3 AS BIGINT) << 36 | 68719476735) AND id >= coalesce(
-		(SELECT id FROM chunks WHERE id BETWEEN CAST($1 AS BIGINT) << 36 AND (CAST($1 AS BIGINT) << 36) + CAST($2 AS BIGINT) + 1 ORDER BY id DESC LIMIT 1), CAST($1 AS BIGINT) << 36)
-		ORDER BY id`
-)
+// chunksFrom walks the key of chunks, from the one that holds what comes after
+// an entry of a room.
+const chunksFrom = `SELECT id, messages FROM chunks WHERE id <= (CAST($3 AS BIGINT) << 36 | 68719476735) AND id >= coalesce(
+	(SELECT id FROM chunks WHERE id BETWEEN CAST($1 AS BIGINT) << 36 AND (CAST($1 AS BIGINT) << 36) + CAST($2 AS BIGINT) + 1 ORDER BY id DESC LIMIT 1), CAST($1 AS BIGINT) << 36)
+	ORDER BY id`
 
 // entry is a message of a room. Its author has no name.
 type entry struct {

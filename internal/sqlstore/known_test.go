@@ -327,3 +327,26 @@ func TestADraftThatRepeatsAMessageWhichIsLost(t *testing.T) {
 		}
 	}
 }
+
+// Of an author whose filed nonces are cut short nobody knows which were used.
+func TestARoomWhoseNoncesCannotBeReadTakesNoMessages(t *testing.T) {
+	folder := t.TempDir()
+	draft := func(room, nonce string) chat.Draft {
+		return chat.Draft{Room: room, Author: chat.User{ID: 1, Name: "Ann"}, Nonce: nonce, Text: "hi", Create: true}
+	}
+	s := openSQLite(t, folder)
+	forgetful(t, s, 1, knownBytes)
+	if _, err := s.Append(t.Context(), []chat.Draft{draft("damaged", "1"), draft("damaged", "2"), draft("whole", "1")}); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	edit(t, filepath.Join(folder, "teahouse.db"), `UPDATE nonces SET keys = substr(keys, 1, 20) WHERE room_id = (SELECT id FROM rooms WHERE slug = 'damaged')`)
+	s = openSQLite(t, folder)
+	defer s.Close()
+	for range 2 {
+		r, err := s.Append(t.Context(), []chat.Draft{draft("damaged", "2"), draft("whole", "1")})
+		if err != nil || !errors.Is(r[0].Err, chat.ErrUnavailable) || !r[1].Duplicate {
+			t.Fatalf("%+v %v", r, err)
+		}
+	}
+}

@@ -197,7 +197,8 @@ func (a *appending) meetAuthors(ctx context.Context) error {
 	return err
 }
 
-// eachFiled calls f for the nonces that are filed of authors in rooms.
+// eachFiled calls f for the nonces that are filed of authors in rooms. A room in
+// which some are cut short takes no messages: one might come twice.
 func (a *appending) eachFiled(ctx context.Context, who []any, f func(who inRoom, key uint64, seq int64)) error {
 	return a.w.queryAll(ctx, rowsOf{keysOf, who}, func(rows *sql.Rows) error {
 		var room, author int64
@@ -205,7 +206,16 @@ func (a *appending) eachFiled(ctx context.Context, who []any, f func(who inRoom,
 		if err := rows.Scan(&room, &author, &keys); err != nil {
 			return err
 		}
-		for ; len(keys) >= 16; keys = keys[16:] {
+		if len(keys)%16 != 0 {
+			for _, r := range a.rooms {
+				if r.id == room {
+					r.known.broken = fmt.Errorf("%w: the room %q takes no messages: the nonces of author %d cannot be read", ErrDamaged, r.slug, author)
+					a.log.Error("a room takes no messages", "err", r.known.broken)
+				}
+			}
+			return nil
+		}
+		for ; len(keys) > 0; keys = keys[16:] {
 			f(inRoom{room, chat.UserID(author)}, binary.BigEndian.Uint64(keys), int64(binary.BigEndian.Uint64(keys[8:])))
 		}
 		return nil

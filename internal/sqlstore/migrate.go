@@ -120,9 +120,6 @@ func schemaVersion(ctx context.Context, d dialect, conn *sql.Conn) (int, error) 
 func applyMigration(ctx context.Context, conn *sql.Conn, step migration) error {
 	const record = `CREATE TABLE IF NOT EXISTS migrations (
 		version INTEGER PRIMARY KEY, name TEXT NOT NULL, applied_at BIGINT NOT NULL)`
-	if planted.NonceNotUnique {
-		step.sql = strings.Replace(step.sql, "UNIQUE (room_id, author_id, nonce)", "CHECK (true)", 1)
-	}
 	for _, statements := range []string{record, step.sql} {
 		if _, err := conn.ExecContext(ctx, statements); err != nil {
 			return err
